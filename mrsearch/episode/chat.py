@@ -1,0 +1,140 @@
+"""The model's own chat template and tokeniser, reduced to what a growing context needs."""
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from jinja2 import TemplateError
+
+from mrsearch.episode.actions import RESERVED_TAGS
+from mrsearch.errors import UserError
+
+_USER, _ASSISTANT, _NEXT = "userplaceholder", "assistantplaceholder", "nextplaceholder"
+
+
+class Chat:
+    """Renders prompts and the joins between attempts as token ids.
+
+    Args:
+        tokenizer: a Hugging Face tokeniser with a chat template.
+        eos_ids: further ids at which the engine ends a turn, such as those of the model's generation config.
+
+    Raises:
+        UserError: the tokeniser has no chat template, or one that rewrites what came before a new message.
+    """
+
+    def __init__(self, tokenizer: Any, eos_ids: Sequence[int] = ()) -> None:
+        if not getattr(tokenizer, "chat_template", None):
+            raise UserError("The model's tokeniser has no chat template; add chat_template.jinja to its folder.")
+        self._tokenizer = tokenizer
+        before, after = self._split_join()
+        end_of_message = self._special.match(before, len(before) - len(before.lstrip()))
+        self._join_open = self._encode_template(before)
+        self._join_closed = self._encode_template(before[end_of_message.end() :] if end_of_message else before)
+        self._join_tail = self._encode_template(after)
+        own_end = self._encode_template(end_of_message[0]) if end_of_message else []
+        self.closing_ids = frozenset({*eos_ids, *own_end, tokenizer.eos_token_id} - {None})
+
+    def first_prompt(self, system: str | None, user: str) -> list[int]:
+        """The ids of [system, user] with the generation prompt.
+
+        Raises:
+            UserError: the template has no system role.
+        """
+        messages = [{"role": "user", "content": self.neutralise_markers(user)}]
+        if system is not None:
+            messages.insert(0, {"role": "system", "content": system})
+        return self._encode_template(self._render(messages))
+
+    def user_message(self, content_ids: Sequence[int], last_id: int | None) -> list[int]:
+        """Ends the assistant's message, adds a user message and opens the next assistant message.
+
+        Args:
+            content_ids: the message's content.
+            last_id: the last id of the context; where the policy closed its message with it, the template's
+                own end-of-message token is left out.
+        """
+        head = self._join_closed if self.closes_message(last_id) else self._join_open
+        return [*head, *content_ids, *self._join_tail]
+
+    def closes_message(self, token_id: int | None) -> bool:
+        """Whether a sampled id ended the assistant's message."""
+        return token_id in self.closing_ids
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the environment's text; no text becomes a special token."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens and white space kept."""
+        text: str = self._tokenizer.decode(
+            list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    def neutralise(self, text: str) -> str:
+        """Breaks every protocol tag and every token marker in untrusted text, visibly.
+
+        A space goes in after the marker's first character, so `</answer>` becomes `< /answer>`.
+        """
+        return _break_all(self._untrusted, text)
+
+    def neutralise_markers(self, text: str) -> str:
+        """Breaks the tokeniser's own markers only, such as `<|im_end|>`."""
+        return _break_all(self._special, text)
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        """Any of the tokeniser's special-token strings."""
+        special = [str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special]
+        return _any_of([*special, *self._tokenizer.all_special_tokens])
+
+    @cached_property
+    def _untrusted(self) -> re.Pattern[str]:
+        added = [str(token) for token in self._tokenizer.added_tokens_decoder.values()]
+        return _any_of([*added, *self._tokenizer.all_special_tokens, *RESERVED_TAGS])
+
+    def _split_join(self) -> tuple[str, str]:
+        """The text between an assistant's content and the next user's, and from there to the new generation."""
+        user = {"role": "user", "content": _USER}
+        prompt = self._render([user])
+        whole = self._render(
+            [user, {"role": "assistant", "content": _ASSISTANT}, {"role": "user", "content": _NEXT}]
+        )
+        if not whole.startswith(prompt + _ASSISTANT) or whole.count(_NEXT) != 1:
+            raise UserError(
+                "The model's chat template changes earlier messages when a new one is added; "
+                "a growing context needs one that only appends."
+            )
+        before, after = whole[len(prompt + _ASSISTANT) :].split(_NEXT)
+        return before, after
+
+    def _render(self, messages: list[dict[str, str]]) -> str:
+        try:
+            text: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise UserError(f"The model's chat template refuses the messages ({roles}): {error}.") from error
+        return text
+
+    def _encode_template(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+
+def _any_of(strings: Sequence[str]) -> re.Pattern[str]:
+    # Some tokenisers have tokens for runs of spaces or for one character: no markers, and no space breaks them.
+    markers = {marker.strip() for marker in strings if len(marker.strip()) > 1}
+    longest_first = sorted(markers, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)", re.IGNORECASE)
+
+
+def _break_all(pattern: re.Pattern[str], text: str) -> str:
+    # JSON can carry halves of surrogate pairs, which no tokeniser takes.
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    # A break can leave an overlapping marker whole, so go on until none is left.
+    while pattern.search(text):
+        text = pattern.sub(lambda match: match[0][0] + " " + match[0][1:], text)
+    return text

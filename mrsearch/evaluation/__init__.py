@@ -1,0 +1,1 @@
+"""Evaluation: the same meta-episode, sampled from a finished model, scored and summarised."""

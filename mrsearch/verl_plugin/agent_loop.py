@@ -1,0 +1,99 @@
+"""verl's agent loop: one meta-episode per call, through the same code as evaluation and the demo."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from omegaconf import OmegaConf
+from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics
+
+from mrsearch.episode import Chat, EpisodeConfig, MetaEpisode, Sampled, run_meta_episode
+from mrsearch.rewards import attempt_rewards
+from mrsearch.runs import RunFolder, append_json_line
+from mrsearch.verl_plugin.attempt_columns import MetaEpisodeOutput, training_row
+from retriever.client import open_searcher
+
+# One searcher and one chat for all meta-episodes of a process: their queries are coalesced into common calls.
+_searcher = lru_cache(maxsize=1)(open_searcher)
+_chat = lru_cache(maxsize=1)(Chat)
+
+
+class VerlPolicy:
+    """The policy protocol over verl's rollout server; one per meta-episode, so that its prefix cache is met again."""
+
+    def __init__(self, server: Any, sampling: Mapping[str, Any], closing_ids: Sequence[int]) -> None:
+        self._server, self._sampling, self._closing_ids = server, sampling, sorted(closing_ids)
+        self._request_id = uuid4().hex
+        self.steps: tuple[int, int] | None = None
+        """Oldest and newest policy version that sampled, once any has."""
+
+    async def sample(self, prompt_ids: Sequence[int], *, max_tokens: int, stop: Sequence[str]) -> Sampled:
+        output = await self._server.generate(
+            request_id=self._request_id,
+            prompt_ids=list(prompt_ids),
+            sampling_params={
+                **self._sampling,
+                "max_tokens": max_tokens,
+                "stop": list(stop),
+                "stop_token_ids": self._closing_ids,
+                "include_stop_str_in_output": True,
+            },
+        )
+        self._note_versions(output.extra_fields)
+        finish = "aborted" if output.stop_reason == "aborted" else "stop"
+        return Sampled(output.token_ids, output.log_probs, finish)
+
+    def _note_versions(self, extra: Mapping[str, Any]) -> None:
+        oldest, newest = extra["min_global_steps"], extra["max_global_steps"]
+        if self.steps:
+            oldest, newest = min(oldest, self.steps[0]), max(newest, self.steps[1])
+        self.steps = oldest, newest
+
+
+class MetaEpisodeLoop(AgentLoopBase):  # type: ignore[misc]  # verl ships no types
+    """Samples one meta-episode, scores its attempts and writes its record into the run folder."""
+
+    async def run(self, sampling_params: dict[str, Any], **row: Any) -> MetaEpisodeOutput:
+        settings = self.config.mrsearch
+        chat = _chat(self.tokenizer)
+        policy = VerlPolicy(self.server_manager, sampling_params, chat.closing_ids)
+        episode = await run_meta_episode(
+            row["extra_info"]["question"],
+            policy,
+            _searcher(settings.searcher),
+            chat,
+            EpisodeConfig(**OmegaConf.to_container(settings.episode)),
+        )
+        rewards = attempt_rewards(episode, list(row["reward_model"]["ground_truth"]["target"]), settings.reward)
+        self._record(episode, rewards, row)
+        oldest, newest = policy.steps or (row["global_steps"], row["global_steps"])
+        return MetaEpisodeOutput(
+            **training_row(episode, rewards, self.tokenizer.pad_token_id),
+            num_turns=sum(len(attempt.turns) for attempt in episode.attempts),
+            metrics=AgentLoopMetrics(
+                generate_sequences=sum(attempt.model_seconds for attempt in episode.attempts),
+                tool_calls=sum(attempt.search_seconds for attempt in episode.attempts),
+            ),
+            extra_fields={
+                "min_global_steps": oldest,
+                "max_global_steps": newest,
+                "reward_extra_info": {f"attempt_{n}": reward for n, reward in enumerate(rewards, start=1)},
+            },
+        )
+
+    def _record(self, episode: MetaEpisode, rewards: Sequence[float], row: Mapping[str, Any]) -> None:
+        run, info = RunFolder(Path(self.config.mrsearch.run)), row["extra_info"]
+        append_json_line(
+            run.episodes(info["split"], int(row["global_steps"])),
+            {
+                "id": info["id"],
+                "source": row["data_source"],
+                "golden_answers": list(info["golden_answers"]),
+                "group": row["uid"],
+                "member": int(row["session_id"]),
+                "rewards": list(rewards),
+                **episode.to_json(),
+            },
+        )

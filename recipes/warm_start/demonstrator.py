@@ -1,0 +1,183 @@
+"""A careless demonstrator: a scripted policy that knows the protocol and applies it badly.
+
+It writes well-formed turns, copies names exactly and plans the right hops, so that a model which imitates it
+learns all the skills. Its choices are often poor: queries without the occupation, the passage of a namesake
+read as the right one, answers kept without another search. That is what reinforcement learning can improve.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mrsearch.data import Question
+from mrsearch.data.world import Fact, Person, full_query, parse_fact, parse_person
+from mrsearch.episode import Chat, Sampled
+
+UNKNOWN = "unknown"
+
+Weights = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """How the demonstrator chooses; weights of a choice need not add up to 1.
+
+    Some relations are handled with care and some without, so that the most likely choice, which is what
+    greedy decoding takes, is a poor one as often as a sampled choice is.
+
+    Attributes:
+        careful_query: relations asked for with `query`; the others are asked for with `lazy_query`.
+        query, lazy_query: weights of "full", "no_occupation", "no_relation" and "no_first_name".
+        persistent: relations searched for in a later attempt with `next_step`, else with `lazy_next_step`.
+        next_step, lazy_next_step: weights, while a hop is missing, of "go_on", "keep" the answer and
+            "repeat" the last search.
+        last_step: weights, when no hop is missing, of "keep", "repeat" and "check" with a new query.
+        read_right_first: chance to read the right passage when it stands first.
+        read_right_later: the same when it stands later.
+        read_other: chance to take a namesake's fact for the right one when the right one is not there.
+    """
+
+    careful_query: frozenset[str] = frozenset({"spouse", "rival", "home"})
+    query: Weights
+    lazy_query: Weights
+    persistent: frozenset[str] = frozenset({"spouse", "mentor", "home", "employer"})
+    next_step: Weights
+    lazy_next_step: Weights
+    last_step: Weights
+    read_right_first: float
+    read_right_later: float
+    read_other: float
+
+
+CARELESS = Habits(
+    query={"full": 0.70, "no_occupation": 0.20, "no_relation": 0.05, "no_first_name": 0.05},
+    lazy_query={"full": 0.25, "no_occupation": 0.60, "no_relation": 0.08, "no_first_name": 0.07},
+    next_step={"go_on": 0.60, "keep": 0.25, "repeat": 0.15},
+    lazy_next_step={"go_on": 0.25, "keep": 0.60, "repeat": 0.15},
+    last_step={"keep": 0.60, "repeat": 0.10, "check": 0.30},
+    read_right_first=0.90,
+    read_right_later=0.40,
+    read_other=0.80,
+)
+
+# The first steps of training see what is easiest to learn from: the right query, read right.
+DILIGENT = Habits(
+    query={"full": 1.0},
+    lazy_query={"full": 1.0},
+    next_step={"go_on": 1.0},
+    lazy_next_step={"go_on": 1.0},
+    last_step={"keep": 1.0},
+    read_right_first=1.0,
+    read_right_later=1.0,
+    read_other=0.0,
+)
+
+
+class Demonstrator:
+    """A policy for one meta-episode on one question of a world.
+
+    It sees what any policy sees, the tokens; of the question's metadata it uses only what the question says.
+    """
+
+    def __init__(self, question: Question, chat: Chat, habits: Habits, rng: random.Random) -> None:
+        chain = question.metadata["chain"]
+        start = parse_person(chain[0]["subject"])
+        if start is None:
+            raise ValueError(f"question {question.id} does not begin with a person of the world")
+        self.chat, self.habits, self.rng = chat, habits, rng
+        self.relations: Sequence[str] = [step["relation"] for step in chain]
+        self.path: list[Person | str] = [start]
+        """Whom or what each hop led to, as far as it believes."""
+        self.query = ""
+        self.answer = UNKNOWN
+        self.started = self.reading = self.found = False
+
+    async def sample(self, prompt_ids: Sequence[int], *, max_tokens: int, stop: Sequence[str]) -> Sampled:
+        """Writes the next turn."""
+        text = self.read(self.passages(prompt_ids)) if self.reading else self.open_attempt()
+        ids = self.chat.encode(text)
+        return Sampled(ids, [0.0] * len(ids))
+
+    @property
+    def hops_missing(self) -> Sequence[str]:
+        return self.relations[len(self.path) - 1 :]
+
+    def passages(self, prompt_ids: Sequence[int]) -> list[Fact]:
+        """The facts of the last observation, best first."""
+        observation = self.chat.decode(prompt_ids).rpartition("<information>")[2].partition("</information>")[0]
+        texts = (line.partition(": ")[2] for line in observation.splitlines())
+        return [fact for text in texts if (fact := parse_fact(text))]
+
+    def open_attempt(self) -> str:
+        """The first turn of an attempt: a plan or a reflection, then a search or the answer."""
+        if not self.started:
+            self.started = True
+            return self.search(f"need {', then '.join(self.relations)}", self.new_query())
+        step = self.next_step()
+        if step == "keep":
+            return self.give_answer("keep the answer")
+        if step == "repeat":
+            self.step_back()
+            return self.search("search again", self.query)
+        if step == "check":
+            self.step_back()
+            return self.search(f"check {self.hops_missing[0]}", self.new_query())
+        return self.search(f"{self.hops_missing[0]} is missing", self.new_query())
+
+    def next_step(self) -> str:
+        if not self.hops_missing:
+            return self.choose(self.habits.last_step)
+        persistent = self.hops_missing[0] in self.habits.persistent
+        return self.choose(self.habits.next_step if persistent else self.habits.lazy_next_step)
+
+    def step_back(self) -> None:
+        """Forgets what the last search found, to search for it again."""
+        if len(self.path) > 1 and self.found:
+            self.path.pop()
+
+    def new_query(self) -> str:
+        relation, subject = self.hops_missing[0], self.path[-1]
+        if isinstance(subject, str):
+            return f"{relation} {subject}"
+        careful = relation in self.habits.careful_query
+        match self.choose(self.habits.query if careful else self.habits.lazy_query):
+            case "no_occupation":
+                return f"{relation} {subject.name}"
+            case "no_relation":
+                return f"{subject.name} {subject.occupation}"
+            case "no_first_name":
+                return f"{relation} {subject.last} {subject.occupation}"
+        return full_query(relation, subject)
+
+    def search(self, thought: str, query: str) -> str:
+        self.query, self.reading = query, True
+        return f"<think> {thought} </think><search> {query} </search>"
+
+    def give_answer(self, thought: str) -> str:
+        self.reading = False
+        return f"<think> {thought} </think><answer> {self.answer} </answer>"
+
+    def read(self, facts: Sequence[Fact]) -> str:
+        """The turn after a search: what was found, then the answer as far as it is known."""
+        relation = self.hops_missing[0]
+        value = self.believed(facts, relation)
+        self.found = value is not None
+        if value is None:
+            return self.give_answer(f"{relation} not found")
+        self.path.append(value)
+        self.answer = str(value)
+        missing = self.hops_missing
+        return self.give_answer(f"{relation} found, {missing[0]} is missing" if missing else f"{relation} found")
+
+    def believed(self, facts: Sequence[Fact], relation: str) -> Person | str | None:
+        """What it takes from the passages for the value of the relation."""
+        told = [fact for fact in facts if fact.relation == relation]
+        right = next((fact for fact in told if fact.subject == self.path[-1]), None)
+        if right is None:
+            return told[0].value if told and self.rng.random() < self.habits.read_other else None
+        chance = self.habits.read_right_first if right is facts[0] else self.habits.read_right_later
+        others = [fact for fact in told if fact is not right]
+        return others[0].value if others and self.rng.random() >= chance else right.value
+
+    def choose(self, weights: Weights) -> str:
+        return self.rng.choices(list(weights), list(weights.values()))[0]

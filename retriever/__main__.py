@@ -1,0 +1,5 @@
+"""`python -m retriever`."""
+
+from retriever.cli import app
+
+app(prog_name="retriever")

@@ -1,0 +1,37 @@
+"""Everything this package raises on purpose: one clear sentence each, fit to be shown to a user."""
+
+
+class RetrieverError(Exception):
+    """Base of all errors of this package; its text is one sentence that says what would be accepted."""
+
+
+class BadCorpus(RetrieverError):
+    """A corpus file is missing or a line of it is not a passage."""
+
+
+class BadIndex(RetrieverError):
+    """An index folder is missing, incomplete, of another type, or in the way."""
+
+
+class BadRequest(RetrieverError):
+    """Queries, a parameter or a target lie outside what is accepted."""
+
+
+class Busy(RetrieverError):
+    """More queries are waiting than the queue holds."""
+
+
+class JavaMissing(RetrieverError):
+    """No usable Java, or no Anserini to run in it."""
+
+
+class JavaFailed(RetrieverError):
+    """A call into Java raised."""
+
+
+class ServeFailed(RetrieverError):
+    """The Ray Serve application could not be deployed."""
+
+
+class SearchFailed(RetrieverError):
+    """A search target did not answer; the text names the target and the cause."""

@@ -1,4 +1,4 @@
-"""The one exception that stands for bad input."""
+"""The exceptions that the command line turns into one sentence."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The command line prints the message and exits with status 1; it never shows a traceback for it.
     """
+
+
+class JobFailed(UserError):
+    """A job that was set up well came to a bad end; the message says where its logs are."""

@@ -24,9 +24,9 @@ class _Waiting:
 class Batcher:
     """Micro-batches queries: whatever waits when the engine is free goes out together.
 
-    There is no waiting time to tune: a lone query leaves at once, and while the engine works the next batch gathers.
-    Where a batch raises, its queries are tried one by one, so that only those at fault fail; `SearchFailed` concerns
-    the engine and not a query, and is given to the whole batch.
+    There is no waiting time to tune: a lone query leaves at once, and while the engine works the next batch
+    gathers. Where a batch raises, its queries are tried one by one, so that only those at fault fail;
+    `SearchFailed` concerns the engine and not a query, and is given to the whole batch.
 
     Args:
         engine: answers one batch of queries that share a topk.
@@ -53,7 +53,8 @@ class Batcher:
         """
         self._start()
         if self._queue.qsize() + len(queries) > self._max_waiting:
-            raise Busy(f"{self._queue.qsize()} queries are waiting and at most {self._max_waiting} may; try later.")
+            waiting_now = self._queue.qsize()
+            raise Busy(f"{waiting_now} queries are waiting and at most {self._max_waiting} may; try later.")
         loop = asyncio.get_running_loop()
         waiting = [_Waiting(query, topk, loop.create_future()) for query in queries]
         for item in waiting:
@@ -66,8 +67,9 @@ class Batcher:
             for worker in self._workers:
                 worker.cancel()
             await asyncio.gather(*self._workers, return_exceptions=True)
+            closed = SearchFailed("The searcher was closed before this query was sent.")
             while not self._queue.empty():
-                _fail([self._queue.get_nowait()], SearchFailed("The searcher was closed before this query was sent."))
+                _fail([self._queue.get_nowait()], closed)
         self._loop, self._workers = None, []
 
     def _start(self) -> None:

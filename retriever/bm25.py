@@ -1,6 +1,6 @@
 """BM25 indexes: building one from a corpus, opening one, searching it.
 
-An index folder holds `manifest.json` and `lucene/`, a Lucene index that Pyserini's LuceneSearcher opens as well.
+An index folder holds `manifest.json` and `lucene/`, a Lucene index that Pyserini's LuceneSearcher also opens.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def build_index(
 ) -> Manifest:
     """Builds a BM25 index of a JSON-lines corpus.
 
-    The index appears at `out` complete or not at all; with `overwrite`, an index already there stays until then.
+    The index appears at `out` complete or not at all; with `overwrite`, an index there stays until then.
 
     Args:
         corpus: see `retriever.corpus`.
@@ -93,7 +93,8 @@ class Bm25Index:
         count = java.call(reader.count)
         if count != manifest.passages:
             java.call(reader.close)
-            raise BadIndex(f"{folder} holds {count} passages, its manifest says {manifest.passages}; build it again.")
+            said = manifest.passages
+            raise BadIndex(f"{folder} holds {count} passages, its manifest says {said}; build it again.")
         return cls(folder, manifest, reader)
 
     def search(self, queries: Sequence[str], topk: int) -> list[list[Passage]]:
@@ -136,7 +137,7 @@ def _write_lucene(
         for batch in _batches(corpus, progress):
             digest.update("".join(f"{record}\n" for record in batch).encode("ascii"))
             if java.call(writer.add, batch) != len(batch):
-                raise BadIndex(f"Lucene refused a passage among numbers {passages + 1} to {passages + len(batch)}.")
+                raise BadIndex(f"Lucene refused one of the {len(batch)} passages after number {passages}.")
             passages += len(batch)
     except BaseException:
         java.call(writer.close, False)
@@ -173,4 +174,4 @@ def _check_count(folder: Path, passages: int) -> None:
     count = java.call(reader.count)
     java.call(reader.close)
     if count != passages:
-        raise BadIndex(f"{folder} took {count} of {passages} passages; check the free disk space and build again.")
+        raise BadIndex(f"{folder} took {count} of {passages} passages; free disk space and build again.")

@@ -33,21 +33,24 @@ class IndexType(StrEnum):
     BM25 = "bm25"
 
 
+_BUILDERS = {IndexType.BM25: build_index}
+
+
 @app.command()
 def index(
     corpus: Annotated[Path, typer.Argument(help="Corpus of JSON lines, .jsonl or .jsonl.gz.")],
     out: Annotated[Path, typer.Option(help="Index folder to create.")],
-    type: Annotated[IndexType, typer.Option(help="Type of index.")] = IndexType.BM25,
+    index_type: Annotated[IndexType, typer.Option("--type", help="Type of index.")] = IndexType.BM25,
     k1: Annotated[float, typer.Option(help="BM25 term saturation, at least 0.")] = 0.9,
     b: Annotated[float, typer.Option(help="BM25 length normalisation, from 0 to 1.")] = 0.4,
     threads: Annotated[int, typer.Option(min=1, help="Threads that analyse passages.")] = 2,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an index already at --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an index at --out.")] = False,
 ) -> None:
     """Build an index of a corpus."""
     columns = (TextColumn("Indexing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with _one_sentence(), Progress(*columns, console=_errors, transient=True) as bar:
         task = bar.add_task("index", total=None)
-        manifest = build_index(
+        manifest = _BUILDERS[index_type](
             corpus,
             out,
             k1=k1,
@@ -69,7 +72,7 @@ def serve(
     """Serve an index over HTTP until Ctrl-C or SIGTERM."""
     import ray
 
-    from retriever.server import check_index, check_port, deploy, undeploy
+    from retriever.server import check_index, check_port, deploy
 
     with _one_sentence():
         check_index(folder)
@@ -80,8 +83,8 @@ def serve(
             service = deploy(folder, host=host, port=port, replicas=replicas)
             typer.echo(f"Serving {folder} at {service.url} (POST /retrieve, GET /health); Ctrl-C ends it.")
             stop.wait()
-            undeploy(service.name)
         finally:
+            # The cluster is this command's own, and Serve ends with it.
             ray.shutdown()
 
 
@@ -119,7 +122,7 @@ def _paragraph(rank: int, passage: Passage) -> str:
 
 
 def _stop_signal() -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set; installed after `ray.init`, which installs handlers of its own."""
+    """An event that Ctrl-C and SIGTERM set; to be called after `ray.init`, which sets handlers of its own."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -1,7 +1,8 @@
 """Three ways to search with one interface: in this process, through a Ray Serve handle, over HTTP.
 
-Each has `async search(queries, topk)` and `async close()`. All coalesce the queries of concurrent callers, bound the
-time of every try, repeat failed tries after a random wait, and end in `SearchFailed` naming the target and the cause.
+Each has `async search(queries, topk)` and `async close()`. All coalesce the queries of concurrent callers,
+bound the time of every try, and repeat failed tries after a random wait.
+What still fails raises `SearchFailed`, which names the target and the cause.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
 
-class _Unavailable(Exception):
+class _UnavailableError(Exception):
     """A try failed for a reason that may pass; its text is the cause."""
 
 
@@ -39,7 +40,13 @@ class Searcher(ABC):
     """
 
     def __init__(
-        self, target: str, *, timeout_s: float = 20.0, retries: int = 2, in_flight: int = 1, backoff_s: float = 0.2
+        self,
+        target: str,
+        *,
+        timeout_s: float = 20.0,
+        retries: int = 2,
+        in_flight: int = 1,
+        backoff_s: float = 0.2,
     ) -> None:
         self._target = target
         self._timeout_s = timeout_s
@@ -66,7 +73,7 @@ class Searcher(ABC):
 
     @abstractmethod
     async def _try(self, queries: list[str], topk: int) -> list[list[Passage]]:
-        """Asks the target once; raises `_Unavailable` where asking again may help."""
+        """Asks the target once; raises `_UnavailableError` where asking again may help."""
 
     async def _try_repeatedly(self, queries: list[str], topk: int) -> list[list[Passage]]:
         tries = self._retries + 1
@@ -79,7 +86,7 @@ class Searcher(ABC):
                     return await self._try(queries, topk)
             except TimeoutError:
                 cause = f"no answer within {self._timeout_s:g} s"
-            except _Unavailable as error:
+            except _UnavailableError as error:
                 cause = str(error)
         raise SearchFailed(f"{self._target} did not answer in {tries} tries: {cause}.")
 
@@ -115,9 +122,7 @@ class HandleSearcher(Searcher):
     """
 
     def __init__(self, app_name: str = "retriever", *, timeout_s: float = 20.0, retries: int = 2) -> None:
-        super().__init__(
-            f'The Serve application "{app_name}"', timeout_s=timeout_s, retries=retries, in_flight=2
-        )
+        super().__init__(f'The Serve application "{app_name}"', timeout_s=timeout_s, retries=retries, in_flight=2)
         self._app_name = app_name
         self._handle: Any = None
 
@@ -132,11 +137,11 @@ class HandleSearcher(Searcher):
         except RayTaskError as error:
             if isinstance(error.cause, RetrieverError) and not isinstance(error.cause, Busy):
                 raise error.cause from error
-            raise _Unavailable(_first_line(error.cause)) from error
+            raise _UnavailableError(_first_line(error.cause)) from error
         except (RayError, RayServeException) as error:
             # The application may have been deployed anew, which needs a new handle.
             self._handle = None
-            raise _Unavailable(_first_line(error)) from error
+            raise _UnavailableError(_first_line(error)) from error
         return [[Passage(*row) for row in ranked] for ranked in rows]
 
 
@@ -158,9 +163,7 @@ class HttpSearcher(Searcher):
     ) -> None:
         base = url.rstrip("/")
         self._url = base if base.endswith("/retrieve") else f"{base}/retrieve"
-        super().__init__(
-            self._url, timeout_s=timeout_s, retries=retries, in_flight=connections, backoff_s=backoff_s
-        )
+        super().__init__(self._url, timeout_s=timeout_s, retries=retries, in_flight=connections, backoff_s=backoff_s)
         self._connections = connections
         self._client: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -179,13 +182,14 @@ class HttpSearcher(Searcher):
         try:
             response = await self._connect().post(self._url, json=body)
         except httpx.HTTPError as error:
-            raise _Unavailable(_first_line(error)) from error
-        if response.status_code in (408, 429) or response.status_code >= 500:
-            raise _Unavailable(f"HTTP status {response.status_code}")
-        if response.status_code in (400, 413, 422):
-            raise BadRequest(f"{self._url} refused the request ({response.status_code}): {response.text[:300]}")
-        if response.status_code != 200:
-            raise SearchFailed(f"{self._url} answered with HTTP status {response.status_code}; is it a retriever?")
+            raise _UnavailableError(_first_line(error)) from error
+        status = response.status_code
+        if status in (408, 429) or status >= 500:
+            raise _UnavailableError(f"HTTP status {status}")
+        if status in (400, 413, 422):
+            raise BadRequest(f"{self._url} refused the request ({status}): {response.text[:300]}")
+        if status != 200:
+            raise SearchFailed(f"{self._url} answered with HTTP status {status}; is it a retriever?")
         return _passages(response, self._url)
 
     def _connect(self) -> httpx.AsyncClient:
@@ -224,7 +228,7 @@ def _app_handle(name: str) -> Any:
 
     # Without this, Serve would start a Ray cluster of its own.
     if not ray.is_initialized():
-        raise _Unavailable("this process has not joined a Ray cluster")
+        raise _UnavailableError("this process has not joined a Ray cluster")
     return serve.get_app_handle(name)
 
 
@@ -232,7 +236,8 @@ def _passages(response: httpx.Response, url: str) -> list[list[Passage]]:
     try:
         return [[_passage(hit) for hit in ranked] for ranked in response.json()["result"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise SearchFailed(f'{url} did not answer in Search-R1\'s form {{"result": [[…]]}}: {error!r}.') from error
+        form = '{"result": [[{"document": …, "score": …}]]}'
+        raise SearchFailed(f"{url} did not answer in Search-R1's form {form}: {error!r}.") from error
 
 
 def _passage(hit: dict[str, Any]) -> Passage:

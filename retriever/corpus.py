@@ -1,7 +1,7 @@
 """Reads a JSON-lines corpus, plain or gzipped, one passage per line.
 
-Two forms of line are accepted, and may be mixed:
-`{"id": "7", "contents": "\\"Title\\"\\ntext"}` (Search-R1's form) and `{"id": "7", "title": "…", "text": "…"}`.
+Two forms of line are accepted and may be mixed: `{"id": "7", "contents": "\\"Title\\"\\ntext"}`, which is
+Search-R1's, and `{"id": "7", "title": "…", "text": "…"}`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from retriever.errors import BadCorpus
 from retriever.types import join_contents, split_contents
@@ -62,8 +63,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes, int]]:
     if not path.is_file():
         raise BadCorpus(f"{path} is not a file; give a corpus of JSON lines (.jsonl or .jsonl.gz).")
     number = 0
-    with path.open("rb") as raw:
-        stream: IO[bytes] = gzip.open(raw) if path.suffix == ".gz" else raw  # type: ignore[assignment]
+    with path.open("rb") as raw, gzip.open(raw) if path.suffix == ".gz" else nullcontext(raw) as stream:
         try:
             for number, line in enumerate(stream, start=1):
                 yield number, line, raw.tell()
@@ -107,5 +107,5 @@ def _string(record: dict[str, Any], field: str, where: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise BadCorpus(f'{where}: field "{field}" holds an unpaired surrogate; use valid Unicode.') from error
+        raise BadCorpus(f'{where}: field "{field}" has an unpaired surrogate; use valid Unicode.') from error
     return value

@@ -24,7 +24,7 @@ def new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=f".{out.name}.building-", dir=out.parent))
     except OSError as error:
-        raise BadIndex(f"{out.parent} cannot be written to ({error.strerror}); choose another --out.") from error
+        raise BadIndex(f"{out.parent} cannot be written ({error.strerror}); choose another --out.") from error
     try:
         building.chmod(0o755)
         yield building
@@ -41,7 +41,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
     if not (out / MANIFEST).is_file():
         raise BadIndex(f"{out} is neither empty nor an index; choose an empty or new folder for --out.")
     if not overwrite:
-        raise BadIndex(f"{out} already holds an index; add --overwrite to replace it, or choose another --out.")
+        raise BadIndex(f"{out} already holds an index; add --overwrite to replace it or choose another --out.")
 
 
 def _move(building: Path, out: Path) -> None:

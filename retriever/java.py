@@ -1,7 +1,7 @@
 """The one Java of this process: which one, started when first needed, called from one thread only.
 
-pyjnius crashes under concurrent calls, so every Java call of the process goes through `submit` or `call`, and no
-Java object leaves that thread.
+pyjnius crashes under concurrent calls, so every Java call of the process goes through `submit` or `call`, and
+Java objects are used on that thread only.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def find_anserini() -> Path:
 def submit(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
     """Runs `function` on the Java thread, starting the JVM first where needed.
 
-    The future raises `JavaMissing` if the JVM cannot start and `JavaFailed` if Java raises. The heap's upper limit is
-    read once, from the environment variable `RETRIEVER_JAVA_HEAP` (`2g` by default).
+    The future raises `JavaMissing` if the JVM cannot start and `JavaFailed` if Java raises. The heap's upper
+    limit is read once, from the environment variable `RETRIEVER_JAVA_HEAP` (`2g` by default).
     """
     return _thread.submit(_run, lambda: function(*args, **kwargs))
 

@@ -1,4 +1,4 @@
-"""The few calls into Anserini and Lucene. Every function and method here runs on the Java thread (see `java.py`)."""
+"""The few calls into Anserini and Lucene. Everything here runs on the Java thread (see `java.py`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from retriever.java import java_class
 from retriever.limits import MAX_QUERY_CHARS
 from retriever.types import Passage, split_contents
 
-# SimpleIndexer buffers up to 2 GB in the heap; committing after this many characters keeps a small heap enough.
+# SimpleIndexer buffers up to 2 GB in the heap; committing after this many characters lets a small heap do.
 _COMMIT_CHARS = 200_000_000
 
 
@@ -50,8 +50,8 @@ class LuceneWriter:
 class LuceneReader:
     """Searches an index folder with BM25.
 
-    Ranking is Pyserini's: score descending, equal scores by passage id, scores rounded to 4 decimals and then lowered
-    by a millionth per rank within a tie.
+    Ranking is Pyserini's: score descending, equal scores by passage id; scores are rounded to 4 decimals and
+    then lowered by a millionth per rank within a tie.
     """
 
     def __init__(self, folder: Path, k1: float, b: float) -> None:

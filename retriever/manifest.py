@@ -16,8 +16,8 @@ MANIFEST = "manifest.json"
 class Manifest:
     """Description of one index.
 
-    `corpus_sha256` is taken over the canonical JSON lines of the passages in file order, so that a corpus has the
-    same fingerprint plain and gzipped.
+    `corpus_sha256` is taken over the canonical JSON lines of the passages in file order, so that a corpus has
+    the same fingerprint plain and gzipped.
     """
 
     type: str

@@ -37,7 +37,7 @@ _PROBE_TIMEOUT_S = 5.0
 _HEALTHY_WITHIN_S = 30.0
 _QUIET = LoggingConfig(log_level="WARNING", enable_access_log=False)
 
-# Serve pickles this app when the class below is defined: its handlers may use only names defined above or imported.
+# Serve pickles this app when the class below is defined: its handlers may use only what is defined by then.
 api = FastAPI(title="retriever", docs_url=None, redoc_url=None)
 
 
@@ -133,9 +133,14 @@ def check_port(host: str, port: int) -> None:
 
 
 def deploy(
-    index: Path, *, name: str = "retriever", host: str = "127.0.0.1", port: int | None = None, replicas: int = 1
+    index: Path,
+    *,
+    name: str = "retriever",
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    replicas: int = 1,
 ) -> Service:
-    """Deploys an index on Ray Serve in the Ray cluster this process has joined, and waits until it is healthy.
+    """Deploys an index on Ray Serve in the cluster this process has joined, and waits until it is healthy.
 
     Args:
         index: an index folder, at the same path on every node.
@@ -181,7 +186,7 @@ def _start_serve(host: str, port: int | None) -> str | None:
 
 
 def _run_application(index: Path, name: str, replicas: int, url: str | None) -> None:
-    deployment = Retriever.options(
+    deployment = Retriever.options(  # type: ignore[attr-defined]
         num_replicas=replicas,
         max_ongoing_requests=1024,
         ray_actor_options={"num_cpus": 0},

@@ -14,19 +14,19 @@ class Grouped:
     """Rewards of the valid meta-episodes with their group's codes; what every estimator starts from.
 
     Attributes:
-        rewards_BN: float64; 0 in invalid rows, whatever they held.
-        valid_B: bool.
-        code_B: group of each row, 0 .. G − 1.
-        size_G: valid members of each group.
-        low_GN, high_GN: least and greatest reward among them; +inf and −inf where there are none.
+        rewards: (B, N), 0 in invalid rows, whatever they held.
+        valid: (B,).
+        code: (B,), group of each row, 0 .. G − 1.
+        size: (G,), valid members of each group.
+        low, high: (G, N), least and greatest reward among them; +inf and −inf where there are none.
     """
 
-    rewards_BN: npt.NDArray[np.float64]
-    valid_B: npt.NDArray[np.bool_]
-    code_B: npt.NDArray[np.intp]
-    size_G: npt.NDArray[np.intp]
-    low_GN: npt.NDArray[np.float64]
-    high_GN: npt.NDArray[np.float64]
+    rewards: npt.NDArray[np.float64]
+    valid: npt.NDArray[np.bool_]
+    code: npt.NDArray[np.intp]
+    size: npt.NDArray[np.intp]
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,10 @@ def group_statistics(rewards_BN: npt.ArrayLike, group_B: Groups, valid_B: npt.Ar
     GroupStatistics(groups=3, without_peers=1, all_equal=1)
     """
     grouped = group_rewards(rewards_BN, group_B, valid_B)
-    has_peers_G = grouped.size_G > 1
-    equal_G = (grouped.low_GN == grouped.high_GN).all(axis=1)
+    has_peers_G = grouped.size > 1
+    equal_G = (grouped.low == grouped.high).all(axis=1)
     return GroupStatistics(
-        groups=len(grouped.size_G),
+        groups=len(grouped.size),
         without_peers=int((~has_peers_G).sum()),
         all_equal=int((has_peers_G & equal_G).sum()),
     )

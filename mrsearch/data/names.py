@@ -17,7 +17,24 @@ LAST_NAMES = _names("Lor Mar Nel Or Per Quan Ros Sol Tor Ul", "berg dal fal gum 
 TOWNS = _names("Bel Dun Eld Fen Glas Hol Kil Mon Nor Ash", "ford ham port mouth wold cot haven bay")
 EMPLOYERS = _names("Vel Zan Kor Tri Pax Om Nex Lum Dyn Syl", "corp tek lab mart bank gen soft co")
 OCCUPATIONS = tuple(
-    "baker painter smith farmer doctor lawyer pilot tailor cook miner sailor poet judge singer monk clerk".split()
+    [
+        "baker",
+        "painter",
+        "smith",
+        "farmer",
+        "doctor",
+        "lawyer",
+        "pilot",
+        "tailor",
+        "cook",
+        "miner",
+        "sailor",
+        "poet",
+        "judge",
+        "singer",
+        "monk",
+        "clerk",
+    ]
 )
 PERSON_RELATIONS = ("spouse", "mentor", "rival")
 PLACE_RELATIONS = ("birthplace", "home", "employer")

@@ -178,8 +178,7 @@ def _json_object(path: Path, place: str, text: bytes) -> dict[str, Any]:
         ) from error
     if not isinstance(value, dict):
         raise UserError(
-            f"{path}, {place}: found {_shown(value)} where a JSON object with question and "
-            "golden_answers must stand."
+            f"{path}, {place}: found {_shown(value)} where a JSON object with question and golden_answers must stand."
         )
     return value
 

@@ -316,9 +316,7 @@ def _suits(subject: Person, value: Person, namesakes: Mapping[str, set[str]]) ->
     a namesake would hold every word of the full query as often as the right one.
     """
     return (
-        subject.first != value.first
-        and subject.last != value.last
-        and value.occupation not in namesakes[subject.name]
+        subject.first != value.first and subject.last != value.last and value.occupation not in namesakes[subject.name]
     )
 
 

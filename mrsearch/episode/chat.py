@@ -69,9 +69,7 @@ class Chat:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, special tokens and white space kept."""
-        text: str = self._tokenizer.decode(
-            list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return text
 
     def neutralise(self, text: str) -> str:
@@ -100,9 +98,7 @@ class Chat:
         """The text between an assistant's content and the next user's, and from there to the new generation."""
         user = {"role": "user", "content": _USER}
         prompt = self._render([user])
-        whole = self._render(
-            [user, {"role": "assistant", "content": _ASSISTANT}, {"role": "user", "content": _NEXT}]
-        )
+        whole = self._render([user, {"role": "assistant", "content": _ASSISTANT}, {"role": "user", "content": _NEXT}])
         if not whole.startswith(prompt + _ASSISTANT) or whole.count(_NEXT) != 1:
             raise UserError(
                 "The model's chat template changes earlier messages when a new one is added; "

@@ -47,10 +47,14 @@ _FINAL = {StopReason.SEARCH_FAILED, StopReason.CONTEXT_OVERFLOW, StopReason.ABOR
 class _Run:
     """The state of one meta-episode: its transcript and the attempt in hand."""
 
-    def __init__(
-        self, question: str, policy: Policy, searcher: Searcher, chat: Chat, config: EpisodeConfig
-    ) -> None:
-        self.question, self.policy, self.searcher, self.chat, self.config = question, policy, searcher, chat, config
+    def __init__(self, question: str, policy: Policy, searcher: Searcher, chat: Chat, config: EpisodeConfig) -> None:
+        self.question, self.policy, self.searcher, self.chat, self.config = (
+            question,
+            policy,
+            searcher,
+            chat,
+            config,
+        )
         self.prompts = PROMPTS[config.prompts]
         self.transcript = Transcript()
         self.attempt = Attempt(0, StopReason.NO_ANSWER)
@@ -58,9 +62,7 @@ class _Run:
         """Tokens of the attempt in hand, its prompt aside."""
 
     async def walk(self) -> MetaEpisode:
-        prompt = self.chat.first_prompt(
-            self.prompts.system, self.prompts.user.replace("{question}", self.question)
-        )
+        prompt = self.chat.first_prompt(self.prompts.system, self.prompts.user.replace("{question}", self.question))
         self.transcript.append(Maker.PROMPT, 0, 0, prompt)
         attempts: list[Attempt] = []
         for number in range(1, self.config.attempts + 1):

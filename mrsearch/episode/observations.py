@@ -31,9 +31,7 @@ def render_observation(
     return ids + chat.encode(closing + (prompts.answer_due if answer_due else "")), shown
 
 
-def _cut(
-    chat: Chat, prompts: Prompts, rank: int, passage: Passage, share: int
-) -> tuple[list[int], ShownPassage]:
+def _cut(chat: Chat, prompts: Prompts, rank: int, passage: Passage, share: int) -> tuple[list[int], ShownPassage]:
     """The ids of a passage's line, at most `share`, and what of it they show."""
     title, text = chat.neutralise(passage.title), chat.neutralise(passage.text)
     head = prompts.passage.format(rank=rank, title=title, text="")

@@ -1,8 +1,9 @@
 """Walks a meta-episode for every question of a set and scores its attempts."""
 
 import asyncio
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,10 +63,11 @@ class Evaluation:
         }
 
 
-def run_evaluation(evaluation: Evaluation) -> dict[str, Any]:
+def run_evaluation(evaluation: Evaluation, on_progress: Callable[[int], None] = lambda done: None) -> dict[str, Any]:
     """Evaluates, writes every meta-episode as it finishes and `report.json` at the end; returns the report.
 
-    An evaluation that was interrupted continues where it stopped.
+    An evaluation that was interrupted continues where it stopped. `on_progress` is called with the number of
+    questions done.
 
     Raises:
         UserError: the model folder is not one, or the run folder holds another evaluation.
@@ -74,7 +76,7 @@ def run_evaluation(evaluation: Evaluation) -> dict[str, Any]:
     done = _claim_folder(evaluation)
     missing = [question for question in evaluation.questions if question.id not in done]
     if missing:
-        asyncio.run(_walk_with_engine(evaluation, missing))
+        asyncio.run(_walk_with_engine(evaluation, missing, lambda new: on_progress(len(done) + new)))
     wanted = {question.id for question in evaluation.questions}
     report = summarise(row for row in read_json_lines(evaluation.records) if row["id"] in wanted)
     write_atomically(RunFolder(evaluation.out).report, json.dumps(report, indent=2) + "\n")
@@ -100,7 +102,9 @@ def _drop_torn_line(path: Path, rows: Iterable[Any]) -> None:
         write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
-async def _walk_with_engine(evaluation: Evaluation, questions: Sequence[Question]) -> None:
+async def _walk_with_engine(
+    evaluation: Evaluation, questions: Sequence[Question], on_progress: Callable[[int], None]
+) -> None:
     from transformers import AutoTokenizer
 
     chat = Chat(AutoTokenizer.from_pretrained(evaluation.model))
@@ -115,16 +119,22 @@ async def _walk_with_engine(evaluation: Evaluation, questions: Sequence[Question
             running, temperature=evaluation.temperature, closing_ids=chat.closing_ids, seed=evaluation.seed
         )
         try:
-            await walk_questions(evaluation, questions, policy, searcher, chat)
+            await walk_questions(evaluation, questions, policy, searcher, chat, on_progress)
         finally:
             await searcher.close()
 
 
 async def walk_questions(
-    evaluation: Evaluation, questions: Sequence[Question], policy: Policy, searcher: Searcher, chat: Chat
+    evaluation: Evaluation,
+    questions: Sequence[Question],
+    policy: Policy,
+    searcher: Searcher,
+    chat: Chat,
+    on_progress: Callable[[int], None],
 ) -> None:
     """One coroutine per question, at most `concurrency` under way; each record is written as it finishes."""
     places = asyncio.Semaphore(evaluation.concurrency)
+    finished = itertools.count(1)
 
     async def walk(question: Question) -> None:
         async with places:
@@ -137,6 +147,7 @@ async def walk_questions(
             **episode.to_json(),
         }
         append_json_line(evaluation.records, record)
+        on_progress(next(finished))
 
     async with asyncio.TaskGroup() as group:
         for question in questions:

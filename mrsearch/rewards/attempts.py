@@ -11,13 +11,11 @@ Metric = Callable[[str | None, Sequence[str]], float]
 METRICS: dict[str, Metric] = {"exact_match": exact_match, "f1": f1}
 
 
-def attempt_rewards(
-    meta_episode: MetaEpisode, golds: Sequence[str], metric: str = "exact_match"
-) -> list[float]:
+def attempt_rewards(meta_episode: MetaEpisode, golds: Sequence[str], metric: str = "exact_match") -> list[float]:
     """r[i, n] of one meta-episode: the score of each attempt's recorded answer, in the order of the attempts.
 
     Reads the answers that the environment recorded from sampled tokens, never the decoded text. An attempt
-    without an answer, or one that could not start, scores 0. MR-Search (arXiv 2603.11327, reward of an attempt).
+    without an answer, or one that could not start, scores 0. MR-Search (arXiv 2603.11327), reward r[i, n].
 
     Args:
         meta_episode: the record, with N attempts.

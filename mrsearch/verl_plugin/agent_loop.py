@@ -1,6 +1,6 @@
 """verl's agent loop: one meta-episode per call, through the same code as evaluation and the demo."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ _chat = lru_cache(maxsize=1)(Chat)
 class VerlPolicy:
     """The policy protocol over verl's rollout server; one per meta-episode, so that its prefix cache is met again."""
 
-    def __init__(self, server: Any, sampling: Mapping[str, Any], closing_ids: Sequence[int]) -> None:
+    def __init__(self, server: Any, sampling: Mapping[str, Any], closing_ids: Collection[int]) -> None:
         self._server, self._sampling, self._closing_ids = server, sampling, sorted(closing_ids)
         self._request_id = uuid4().hex
         self.steps: tuple[int, int] | None = None
@@ -42,8 +42,8 @@ class VerlPolicy:
             },
         )
         self._note_versions(output.extra_fields)
-        finish = "aborted" if output.stop_reason == "aborted" else "stop"
-        return Sampled(output.token_ids, output.log_probs, finish)
+        aborted = output.stop_reason == "aborted"
+        return Sampled(output.token_ids, output.log_probs, "aborted" if aborted else "stop")
 
     def _note_versions(self, extra: Mapping[str, Any]) -> None:
         oldest, newest = extra["min_global_steps"], extra["max_global_steps"]

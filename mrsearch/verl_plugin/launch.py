@@ -1,9 +1,8 @@
-"""Starts a training run inside a Ray cluster and waits for it."""
+"""Checks a training configuration, and trains inside the Ray cluster this process is connected to."""
 
-import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import ray
 from omegaconf import DictConfig, OmegaConf
@@ -12,20 +11,22 @@ from verl.trainer.constants_ppo import get_ppo_ray_runtime_env
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 
-from mrsearch.errors import UserError
+from mrsearch.episode import EpisodeConfig
+from mrsearch.errors import JobFailed, UserError
 from mrsearch.runs import RunFolder
 
 _POLL_SECONDS = 0.5
 
 
 def check(config: DictConfig) -> None:
-    """Checks what can be checked before anything starts.
+    """Checks the settings before anything starts.
 
     Raises:
         UserError: a setting is missing or contradicts another.
     """
     try:
-        OmegaConf.to_container(config.mrsearch, resolve=True, throw_on_missing=True)
+        settings = OmegaConf.to_container(config.mrsearch, resolve=True, throw_on_missing=True)
+        EpisodeConfig(**settings["episode"])
         validate_config(
             config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
         )
@@ -35,30 +36,55 @@ def check(config: DictConfig) -> None:
         raise UserError(f"The configuration contradicts itself: {error}") from error
 
 
-def worker_environment(config: DictConfig) -> dict[str, str]:
-    """Environment variables of all the run's processes."""
-    own = {"VERL_FILE_LOGGER_PATH": str(_metrics_file(config)), "TRANSFER_QUEUE_ENABLE": "1"}
-    return {**get_ppo_ray_runtime_env(config)["env_vars"], **own}
+def train_in_cluster(config: DictConfig, watch: Callable[[], None]) -> None:
+    """Trains until the last step or the end of the data; calls `watch` twice a second.
 
-
-def run(config: DictConfig, watch: Callable[[], None]) -> None:
-    """Trains in the Ray cluster this process is connected to; calls `watch` twice a second.
+    Starts after the newest checkpoint of the run folder, if there is one.
 
     Raises:
-        ray.exceptions.RayError: the trainer or one of its workers failed.
+        JobFailed: the trainer or one of its workers failed, or no step ended within `mrsearch.stall_minutes`.
     """
     from mrsearch.verl_plugin.task_runner import TaskRunner
 
-    _metrics_file(config).parent.mkdir(parents=True, exist_ok=True)
-    runner = TaskRunner.options(runtime_env={"env_vars": worker_environment(config)}).remote()
+    run = RunFolder(Path(config.mrsearch.run))
+    last = run.last_checkpoint()
+    start = last[0] if last else 0
+    run.forget_after(start)
+    run.metrics.mkdir(parents=True, exist_ok=True)
+    metrics = run.metrics / f"{start:06d}.jsonl"
+    own = {"VERL_FILE_LOGGER_PATH": str(metrics), "TRANSFER_QUEUE_ENABLE": "1"}
+    runtime_env = {"env_vars": {**get_ppo_ray_runtime_env(config)["env_vars"], **own}}
+    runner = TaskRunner.options(runtime_env=runtime_env).remote()
     done = runner.run.remote(config)
+    guard = _StallGuard(metrics, 60.0 * config.mrsearch.stall_minutes)
     while not ray.wait([done], timeout=_POLL_SECONDS)[0]:
+        guard.check()
         watch()
     watch()
-    ray.get(done)
+    try:
+        ray.get(done)
+    except ray.exceptions.RayError as error:
+        raise JobFailed(f"Training failed: {_last_line(error)}; the logs are in {run.logs}.") from error
 
 
-def _metrics_file(config: DictConfig) -> Path:
-    folder = RunFolder(Path(config.mrsearch.run))
-    last = folder.last_checkpoint()
-    return folder.metrics / f"{last[0] if last else 0:06d}.jsonl"
+class _StallGuard:
+    """Ends a run that hangs: verl's weight sender, for one, waits for ever when a receiver has died."""
+
+    def __init__(self, metrics: Path, seconds: float) -> None:
+        self._metrics, self._seconds = metrics, seconds
+        self._size, self._since = -1, time.monotonic()
+
+    def check(self) -> None:
+        size = self._metrics.stat().st_size if self._metrics.exists() else 0
+        if size != self._size:
+            self._size, self._since = size, time.monotonic()
+        elif time.monotonic() - self._since > self._seconds:
+            raise JobFailed(
+                f"No training step ended within {self._seconds / 60:g} minutes; "
+                "mrsearch.stall_minutes sets how long to wait."
+            )
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else type(error).__name__

@@ -14,10 +14,6 @@ from mrsearch.errors import UserError
 
 CONFIG = Path(__file__).parent / "config"
 RECIPES = Path(__file__).parents[2] / "recipes"
-_ALWAYS = [
-    f"hydra.searchpath=[file://{CONFIG},pkg://verl.trainer.config]",
-    f"actor_rollout_ref.rollout.agent.agent_loop_config_path={CONFIG / 'agent_loops.yaml'}",
-]
 
 
 def recipe_names() -> list[str]:
@@ -48,9 +44,17 @@ def compose_recipe(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     file = find_recipe(name)
     try:
         with initialize_config_dir(str(file.parent), version_base=None):
-            return compose(file.stem, overrides=[*_ALWAYS, *overrides])
+            return compose(file.stem, overrides=[*_always(file), *overrides])
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(str(error), file)) from error
+
+
+def _always(file: Path) -> list[str]:
+    return [
+        f"hydra.searchpath=[file://{CONFIG},pkg://verl.trainer.config]",
+        f"actor_rollout_ref.rollout.agent.agent_loop_config_path={CONFIG / 'agent_loops.yaml'}",
+        f"mrsearch.recipe_folder={file.parent}",
+    ]
 
 
 def _explain(message: str, file: Path) -> str:
@@ -66,7 +70,7 @@ def _explain(message: str, file: Path) -> str:
 
 def _all_keys(file: Path) -> list[str]:
     with initialize_config_dir(str(file.parent), version_base=None):
-        return list(_flatten(compose(file.stem, overrides=_ALWAYS)))
+        return list(_flatten(compose(file.stem, overrides=_always(file))))
 
 
 def _flatten(config: DictConfig, prefix: str = "") -> Iterator[str]:

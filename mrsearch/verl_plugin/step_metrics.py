@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from mrsearch.credit import group_statistics
+from mrsearch.episode import StopReason
 from mrsearch.verl_plugin.attempt_columns import STOP_REASONS
 
 
@@ -16,11 +17,14 @@ def attempt_metrics(columns: Mapping[str, torch.Tensor], group_B: np.ndarray, re
         RuntimeError: every meta-episode of the step lost a search, so there is nothing to learn from.
     """
     rewards, reasons = (columns[name].numpy()[real_B] for name in ("attempt_rewards", "stop_reasons"))
-    failed = STOP_REASONS.index("search_failed")
+    failed = STOP_REASONS.index(StopReason.SEARCH_FAILED)
     lost = (reasons == failed).any(axis=1)
     if lost.all():
         raise RuntimeError("every meta-episode of this step lost a search: is the retriever up?")
-    figures: dict[str, float] = {"episodes/n": float(len(rewards)), "episodes/search_failed": float(lost.mean())}
+    figures: dict[str, float] = {
+        "episodes/n": float(len(rewards)),
+        "episodes/search_failed": float(lost.mean()),
+    }
     for n, reward in enumerate(rewards[~lost].mean(axis=0), start=1):
         figures[f"attempt_{n}/reward"] = float(reward)
     figures["attempts/any_reward"] = float(rewards[~lost].max(axis=1).mean())

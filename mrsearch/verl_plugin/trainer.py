@@ -33,7 +33,8 @@ class MetaEpisodeTrainer(PPOTrainerSync):  # type: ignore[misc]  # verl ships no
         if get_platform().device_name == "cpu":
             from mrsearch.verl_plugin.cpu.worker import CPUWorker
 
-            self.role_worker_mapping = {role: ray.remote(CPUWorker) for role in self.role_worker_mapping}
+            for role in self.role_worker_mapping:
+                self.role_worker_mapping[role] = ray.remote(CPUWorker)
 
     def _compute_advantage(self, batch: Any, metrics: dict[str, Any]) -> Any:
         fields = [*COLUMNS, *_LOGPROBS]

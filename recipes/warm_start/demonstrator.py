@@ -121,8 +121,9 @@ class Demonstrator:
             return self.search("search again", self.query)
         if step == "check":
             self.step_back()
-            return self.search(f"check {self.hops_missing[0]}", self.new_query())
-        return self.search(f"{self.hops_missing[0]} is missing", self.new_query())
+            return self.search(f"doubt {self.hops_missing[0]}, check again", self.new_query())
+        known = f"only {self.relations[len(self.path) - 2]} found, " if len(self.path) > 1 else ""
+        return self.search(f"{known}{self.hops_missing[0]} is missing", self.new_query())
 
     def next_step(self) -> str:
         if not self.hops_missing:
@@ -166,8 +167,7 @@ class Demonstrator:
             return self.give_answer(f"{relation} not found")
         self.path.append(value)
         self.answer = str(value)
-        missing = self.hops_missing
-        return self.give_answer(f"{relation} found, {missing[0]} is missing" if missing else f"{relation} found")
+        return self.give_answer(f"{relation} found")
 
     def believed(self, facts: Sequence[Fact], relation: str) -> Person | str | None:
         """What it takes from the passages for the value of the relation."""

@@ -2,9 +2,7 @@
 
 import pytest
 
-from mrsearch.episode import Chat
-
-from .support import FAMILIES, chat_of
+from .support import FAMILIES
 
 
 @pytest.fixture(params=FAMILIES)
@@ -12,8 +10,3 @@ def family(request: pytest.FixtureRequest) -> str:
     """Each family of tokenisers and chat templates in turn."""
     name: str = request.param
     return name
-
-
-@pytest.fixture
-def chat(family: str) -> Chat:
-    return chat_of(family)[0]

@@ -11,12 +11,19 @@ from hypothesis import HealthCheck, settings
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from mrsearch.episode import Chat, EpisodeConfig, Maker, MetaEpisode, Passage, Sampled, Transcript, run_meta_episode
+from mrsearch.episode import (
+    Chat,
+    EpisodeConfig,
+    Maker,
+    MetaEpisode,
+    Passage,
+    Sampled,
+    Transcript,
+    run_meta_episode,
+)
 
 # Examples are slow to draw on a busy machine, and none is kept in the working tree.
-PROPERTY = settings(
-    deadline=None, max_examples=150, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
+PROPERTY = settings(deadline=None, max_examples=150, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -27,7 +34,7 @@ _QWEN2_SPLIT = (
 _LLAMA3_SPLIT = _QWEN2_SPLIT.replace(r"\p{N}|", r"\p{N}{1,3}|", 1)
 
 # Byte-level names: Ċ is the line end, Ġ the space. `>Ċ` and `><` run over the end of a closing tag.
-_MERGES = [(">", "Ċ"), (">", "<"), ("<", "/"), ("><", "/"), ("Ċ", "Ċ"), ("a", "n"), ("s", "e"), ("e", "r")]
+_MERGES = ((">", "Ċ"), (">", "<"), ("<", "/"), ("><", "/"), ("Ċ", "Ċ"), ("a", "n"), ("s", "e"), ("e", "r"))
 
 
 @dataclass(frozen=True)
@@ -45,19 +52,17 @@ class Family:
 _IM = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _LLAMA = ("<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 FAMILIES = {
-    "qwen2.5": Family(_IM, "<|im_end|>", added=("<tool_call>",), split=_QWEN2_SPLIT, merges=tuple(_MERGES)),
-    "qwen2.5-base": Family(_IM, "<|endoftext|>", split=_QWEN2_SPLIT, merges=tuple(_MERGES)),
-    "qwen3": Family(
-        _IM, "<|im_end|>", added=("<think>", "</think>"), split=_QWEN2_SPLIT, merges=tuple(_MERGES)
-    ),
-    "llama3": Family(_LLAMA, "<|eot_id|>", bos="<|begin_of_text|>", split=_LLAMA3_SPLIT, merges=tuple(_MERGES)),
+    "qwen2.5": Family(_IM, "<|im_end|>", added=("<tool_call>",), split=_QWEN2_SPLIT, merges=_MERGES),
+    "qwen2.5-base": Family(_IM, "<|endoftext|>", split=_QWEN2_SPLIT, merges=_MERGES),
+    "qwen3": Family(_IM, "<|im_end|>", added=("<think>", "</think>"), split=_QWEN2_SPLIT, merges=_MERGES),
+    "llama3": Family(_LLAMA, "<|eot_id|>", bos="<|begin_of_text|>", split=_LLAMA3_SPLIT, merges=_MERGES),
     "chatml": Family(("<|im_start|>", "<|im_end|>"), "<|im_end|>"),
 }
 _TEMPLATE_OF = {"qwen2.5-base": "qwen2.5"}
 
 
 def make_tokenizer(family: str, template: str | None = None) -> PreTrainedTokenizerFast:
-    """A byte-level BPE with the family's special tokens, splitting, and chat template (or another template)."""
+    """A byte-level BPE with the family's special tokens, splitting and chat template, or another template."""
     kind = FAMILIES[family]
     pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in kind.merges)]
     vocab = {piece: number for number, piece in enumerate(pieces)}
@@ -105,8 +110,8 @@ class Request:
 class ScriptedPolicy:
     """Says its turns one after the other, the last one for ever; obeys `max_tokens`, records every request.
 
-    A turn is a text (special tokens written out), ids, or a whole `Sampled`. Log-probabilities are −1/8, −2/8,
-    … over the policy's life, so that each token can be told from all others.
+    A turn is a text (special tokens written out), ids, or a whole `Sampled`. Log-probabilities are −1/8,
+    −2/8, … over the policy's life, so that each token can be told from all others.
     """
 
     tokenizer: PreTrainedTokenizerFast
@@ -143,7 +148,7 @@ class Page:
 
 @dataclass
 class ScriptedSearcher:
-    """Finds its results one after the other, the last one for ever; a result that is an exception is raised."""
+    """Finds its results one after the other, the last one for ever; raises those that are exceptions."""
 
     results: Sequence[Sequence[Passage] | Exception] = ((),)
     queries: list[str] = field(default_factory=list)
@@ -184,7 +189,7 @@ Row = tuple[Maker, int, int, str]
 def assert_transcript(transcript: Transcript, expected: Sequence[Row], world: World) -> None:
     """Compares all parallel arrays with rows of (maker, attempt, turn, text).
 
-    A row's text is tokenised alone, with special tokens; its tokens are trained where the maker is the policy.
+    A row's text is tokenised alone, with special tokens; its tokens are trained where the policy made it.
     """
     shown = [
         (segment.maker, segment.attempt, segment.turn, world.chat.decode(segment.ids))

@@ -14,9 +14,7 @@ from mrsearch.episode.prompts import PROMPTS
 from .support import FAMILIES, PROPERTY, Page, World, chat_of, ids_of
 
 _TAGS = [
-    f"<{slash}{name}>"
-    for name in ("think", "search", "information", "answer", "reflection")
-    for slash in ("", "/")
+    f"<{slash}{name}>" for name in ("think", "search", "information", "answer", "reflection") for slash in ("", "/")
 ]
 _SPECIAL = sorted({marker for kind in FAMILIES.values() for marker in (*kind.special, *kind.added)})
 _ACTIONS = [
@@ -34,9 +32,7 @@ _untrusted = st.lists(
     | st.sampled_from([*_TAGS, *_SPECIAL, "</", "<|im_", "{passages}", "{0}", "\ud800"]),
     max_size=4,
 ).map("".join)
-_pages = st.builds(
-    Page, st.text(max_size=3), _untrusted, _untrusted, st.floats(allow_nan=False, allow_infinity=False)
-)
+_pages = st.builds(Page, st.text(max_size=3), _untrusted, _untrusted, st.floats(allow_nan=False, allow_infinity=False))
 _results = st.lists(
     st.lists(_pages, max_size=3) | st.sampled_from([TimeoutError("slow"), RuntimeError("down")]),
     min_size=1,
@@ -106,7 +102,7 @@ def test_invariants(case: tuple[World, str, EpisodeConfig]) -> None:
 
 
 def _check_requests(world: World, meta: MetaEpisode) -> None:
-    """The context only grows, by what was sampled and then by the environment; trained is what was sampled."""
+    """The context only grows, by samples and then by the environment; trained is what was sampled."""
     transcript, requests = meta.transcript, world.policy.requests
     ids, trained, logprobs = transcript.ids, transcript.trained, transcript.logprobs
     sampled_mask = [False] * len(ids)
@@ -129,7 +125,7 @@ def _check_attempts(world: World, meta: MetaEpisode, config: EpisodeConfig) -> N
     transcript = meta.transcript
     assert [attempt.number for attempt in meta.attempts] == list(range(1, config.attempts + 1))
     assert transcript.attempts == sorted(transcript.attempts)
-    assert all(number >= 1 for number, sampled in zip(transcript.attempts, transcript.trained, strict=True) if sampled)
+    assert all(segment.attempt >= 1 for segment in transcript.segments if segment.trained)
     for attempt in meta.attempts:
         segments = [s for s in transcript.segments if s.trained and s.attempt == attempt.number]
         written = [world.chat.decode(segment.ids) for segment in segments]

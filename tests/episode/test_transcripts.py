@@ -31,7 +31,10 @@ def size(world: World, *texts: str) -> int:
 
 
 def test_one_attempt_with_one_search() -> None:
-    search, answer = "<think>hm</think><search> who wrote it </search>", "<think>ok</think><answer> Ada </answer>"
+    search, answer = (
+        "<think>hm</think><search> who wrote it </search>",
+        "<think>ok</think><answer> Ada </answer>",
+    )
     world = World("chatml", [search, answer], [[ADA, BOB]])
     meta = world.run("Who?", brief())
 
@@ -43,14 +46,23 @@ def test_one_attempt_with_one_search() -> None:
     (attempt,) = meta.attempts
     assert (attempt.answer, attempt.stop_reason) == ("Ada", StopReason.ANSWERED)
     assert attempt.queries == world.searcher.queries == ["who wrote it"]
-    assert attempt.passages == [ShownPassage("p7", "Ada", "wrote it", 2.5), ShownPassage("p9", "Bob", "read it", 1.5)]
+    assert attempt.passages == [
+        ShownPassage("p7", "Ada", "wrote it", 2.5),
+        ShownPassage("p9", "Bob", "read it", 1.5),
+    ]
     assert [turn.thinking for turn in attempt.turns] == ["<think>hm</think>", "<think>ok</think>"]
     assert attempt.tokens == size(world, search, answer)
     assert [request.stop for request in world.policy.requests] == [("</search>", "</answer>")] * 2
 
 
 def test_three_attempts_in_one_context() -> None:
-    turns = ["<answer> Bob </answer>", "I was rash. <search> who </search>", "<answer> Ada </answer>", "no idea", "Ada?"]
+    turns = [
+        "<answer> Bob </answer>",
+        "I was rash. <search> who </search>",
+        "<answer> Ada </answer>",
+        "no idea",
+        "Ada?",
+    ]
     world = World("chatml", turns, [[ADA]])
     meta = world.run("Who?", brief(attempts=3))
 
@@ -81,7 +93,8 @@ def test_three_attempts_in_one_context() -> None:
 
 def test_the_policy_closes_its_message_itself() -> None:
     """Its end-of-sequence token stays and is trained; the template's own is left out of the join."""
-    search, blank, answer = "<search> who </search><|im_end|>", "<|im_end|>", "<answer> Ada </answer><|im_end|>"
+    blank = "<|im_end|>"
+    search, answer = "<search> who </search>" + blank, "<answer> Ada </answer>" + blank
     world = World("chatml", [search, blank, answer, "<answer> Bob </answer>"])
     meta = world.run("Who?", brief(attempts=2))
     reply = "\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -177,9 +190,7 @@ def test_explicit_reflection_that_closes_its_message() -> None:
     *_, reflection, note, answer = meta.transcript.segments
     assert (reflection.maker, reflection.turn) == (POLICY, 1)
     assert (note.maker, note.attempt, note.turn) == (NOTE, 2, 1)
-    assert world.chat.decode(note.ids) == (
-        "\n<|im_start|>user\nSearch or answer.\n<|im_end|>\n<|im_start|>assistant\n"
-    )
+    assert world.chat.decode(note.ids) == ("\n<|im_start|>user\nSearch or answer.\n<|im_end|>\n<|im_start|>assistant\n")
     assert world.chat.decode(answer.ids) == "<answer> Ada </answer>"
 
 

@@ -175,7 +175,7 @@ def test_local_searcher_equals_the_index(index_folder: Path, index: Bm25Index) -
 
 
 def test_local_searcher_of_a_broken_index(tmp_path: Path) -> None:
-    with pytest.raises(SearchFailed, match="cannot be searched: .* is not an index folder"):
+    with pytest.raises(SearchFailed, match=r"cannot be searched: .* is not an index folder"):
         ask(LocalSearcher(tmp_path), ["a", "b"])
 
 
@@ -189,7 +189,11 @@ def test_handle_searcher_outside_a_cluster() -> None:
 
 @pytest.mark.parametrize(
     ("target", "kind"),
-    [("http://127.0.0.1:1", HttpSearcher), ("https://host/retrieve", HttpSearcher), ("serve:wiki", HandleSearcher)],
+    [
+        ("http://127.0.0.1:1", HttpSearcher),
+        ("https://host/retrieve", HttpSearcher),
+        ("serve:wiki", HandleSearcher),
+    ],
 )
 def test_a_target_names_its_searcher(target: str, kind: Callable[..., Searcher]) -> None:
     assert type(open_searcher(target)) is kind

@@ -18,9 +18,7 @@ def fake_home(folder: Path, version: str) -> Path:
 
 
 @pytest.mark.parametrize("version", ["21", "21.0.8", "25-ea"])
-def test_java_home_wins_where_it_is_new_enough(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
-) -> None:
+def test_java_home_wins_where_it_is_new_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     home = fake_home(tmp_path / "jdk", version)
     monkeypatch.setenv("JAVA_HOME", str(home))
     assert java.find_java() == java.Java(home, version)

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from retriever.bm25 import Bm25Index
-from retriever.client import HandleSearcher, HttpSearcher, Searcher
+from retriever.client import HandleSearcher, HttpSearcher, Searcher, open_searcher
 from retriever.errors import BadIndex, BadRequest, ServeFailed
 from retriever.types import Passage
 
@@ -34,9 +34,7 @@ def cluster() -> Iterator[None]:
     import ray
 
     before = {process.pid for process in psutil.Process().children(recursive=True)}
-    ray.init(
-        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
-    )
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield
     ray.shutdown()
     left = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
@@ -74,8 +72,8 @@ def test_answers_with_scores(url: str, index: Bm25Index) -> None:
 
 
 def test_answers_without_scores_and_with_three_passages_by_default(url: str) -> None:
-    body = post(url, {"queries": ["the fox, the dog, the wolf and Paris"]}).json()
-    assert [document["id"] for document in body["result"][0]] == ["fox", "dog", "wolf"]
+    body = post(url, {"queries": ["fox fox fox, dog dog, wolf, Paris"]}).json()
+    assert [document["id"] for document in body["result"][0]] == ["fox", "dog", "paris"]
     assert set(body["result"][0][0]) == {"id", "contents", "title", "text"}
     assert post(url, {"queries": ["wolf"], "topk": None}).json()["result"][0][0]["id"] == "wolf"
 
@@ -143,6 +141,30 @@ def test_handle_works_inside_an_actor(url: str, index: Bm25Index) -> None:
     ray.kill(actor)
 
 
+def test_a_second_application_without_http(url: str, index_folder: Path, index: Bm25Index) -> None:
+    from retriever.server import deploy, undeploy
+
+    service = deploy(index_folder, name="second", replicas=2)
+    assert (service.url, service.target) == (None, "serve:second")
+    assert search(open_searcher(service.target), ["fox", "wolf"]) == index.search(["fox", "wolf"], 3)
+    undeploy("second")
+    assert search(open_searcher(url), ["fox"]) == index.search(["fox"], 3)
+
+
+def test_a_deployment_that_cannot_load_is_one_sentence_and_leaves_nothing(
+    url: str, index_folder: Path, tmp_path: Path
+) -> None:
+    from ray import serve
+
+    from retriever.server import deploy
+
+    (tmp_path / "manifest.json").write_bytes((index_folder / "manifest.json").read_bytes())
+    with pytest.raises(ServeFailed, match=r'"broken" did not become healthy: .*') as caught:
+        deploy(tmp_path, name="broken")
+    assert "\n" not in str(caught.value)
+    assert set(serve.status().applications) == {"wiki"}
+
+
 def test_a_port_in_use_is_one_sentence_before_anything_starts(index_folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -154,9 +176,7 @@ def test_a_port_in_use_is_one_sentence_before_anything_starts(index_folder: Path
             text=True,
         )
     assert done.returncode == 1
-    assert done.stderr == (
-        f"Port {port} on 127.0.0.1 cannot be used (Address already in use); choose another port.\n"
-    )
+    assert done.stderr == (f"Port {port} on 127.0.0.1 cannot be used (Address already in use); choose another port.\n")
     assert done.stdout == ""
 
 

@@ -14,6 +14,8 @@ from verl.workers.engine_workers import ActorRolloutRefWorker
 class CPUEngine(FSDPEngineWithLMHead):  # type: ignore[misc]  # verl ships no types
     """verl 0.9.1 registers its FSDP engine for cuda and npu only."""
 
+    engine_config: Any
+
     def _build_fsdp_module(self, module: Any) -> Any:
         # A forward-only (reference) model would be offloaded with pinned memory, which needs an accelerator.
         config = self.engine_config

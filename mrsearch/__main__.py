@@ -1,0 +1,5 @@
+"""`python -m mrsearch`."""
+
+from mrsearch.cli import main
+
+main()

@@ -1,0 +1,169 @@
+"""The command line: one thin command per job."""
+
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mrsearch.data.cli import app as data_app
+from mrsearch.errors import UserError
+from mrsearch.runs import RunFolder
+from retriever.cli import app as retriever_app
+from retriever.errors import RetrieverError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train, serve and evaluate search agents that try, reflect and try again.",
+)
+app.add_typer(data_app, name="data")
+app.add_typer(retriever_app, name="retriever")
+
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")]
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine, and say what each recipe needs that is missing."""
+    from mrsearch.jobs.doctor import examine
+
+    raise typer.Exit(examine(Console()))
+
+
+@app.command()
+def quickstart(
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/quickstart"),
+    questions: Annotated[int, typer.Option(min=1, help="Held-out questions of each evaluation.")] = 300,
+) -> None:
+    """Train a tiny search agent on this machine with the real stack, and measure it before and after."""
+    with _job_console(out) as console:
+        from mrsearch.jobs.quickstart import quickstart as run
+
+        run(out, console, overrides=tuple(overrides or ()), questions=questions)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or path of its YAML file.")],
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/train"),
+    model: Annotated[Path | None, typer.Option(help="Hugging Face causal-LM folder to start from.")] = None,
+    questions: Annotated[Path | None, typer.Option(help="Training questions, .jsonl or .parquet.")] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Passages to index and search, .jsonl.")] = None,
+    retriever: Annotated[str | None, typer.Option(help="Index folder or URL to search instead of a corpus.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")] = False,
+) -> None:
+    """Train with a recipe; the same command continues an interrupted run."""
+    given: dict[str, object] = {"run": out, "model": model, "train_questions": questions, "corpus": corpus}
+    given["index" if retriever and Path(retriever).is_dir() else "searcher"] = retriever
+    settings = [f"mrsearch.{name}={value}" for name, value in given.items() if value is not None]
+    with _job_console(out) as console:
+        from omegaconf import OmegaConf
+
+        from mrsearch.jobs.machine import detect_platform
+        from mrsearch.jobs.train import train as run
+        from mrsearch.verl_plugin.launch import check
+        from mrsearch.verl_plugin.recipes import compose_recipe
+
+        config = compose_recipe(recipe, [f"platform={detect_platform()}", *settings, *(overrides or ())])
+        if dry_run:
+            check(config)
+            console.print(OmegaConf.to_yaml(config), markup=False, highlight=False, soft_wrap=True)
+            return
+        finished = run(config, console)
+        console.print(f"Run folder: {finished.path}", soft_wrap=True)
+
+
+@app.command("eval")
+def evaluate(
+    model: Annotated[Path, typer.Option(help="Hugging Face causal-LM folder.")],
+    questions: Annotated[Path, typer.Option(help="Questions, .jsonl or .parquet.")],
+    retriever: Annotated[str, typer.Option(help="Index folder or URL.")],
+    out: Annotated[Path, typer.Option(help="Run folder.")],
+    overrides: Overrides = None,
+    recipe: Annotated[str, typer.Option(help="Recipe whose episode settings hold.")] = "default",
+    attempts: Annotated[int | None, typer.Option(help="Attempts, where not the recipe's.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many questions.")] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="0 decodes greedily.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of sampled decoding.")] = 0,
+    concurrency: Annotated[int, typer.Option(min=1, help="Meta-episodes under way at once.")] = 64,
+) -> None:
+    """Evaluate a model on a file of questions; the same command continues an interrupted evaluation."""
+    given = [] if attempts is None else [f"mrsearch.episode.attempts={attempts}"]
+    with _job_console(out) as console:
+        from mrsearch.jobs.evaluate import evaluate as run
+        from mrsearch.jobs.machine import detect_platform
+
+        run(
+            recipe,
+            [*given, *(overrides or ())],
+            console,
+            platform=detect_platform(),
+            model=model,
+            questions=questions,
+            retriever=retriever,
+            out=out,
+            limit=limit,
+            temperature=temperature,
+            seed=seed,
+            concurrency=concurrency,
+        )
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder of a training.")],
+    out: Annotated[Path, typer.Option(help="Folder to create.")],
+) -> None:
+    """Write a run's newest checkpoint as a Hugging Face folder."""
+    from mrsearch.jobs.export import export_checkpoint
+
+    step = export_checkpoint(run, out)
+    typer.echo(f"Checkpoint of step {step}: {out}")
+
+
+@contextmanager
+def _job_console(out: Path) -> Iterator[Console]:
+    """The console of a job whose libraries' output goes to its run folder, if the job gets so far as to make one."""
+    from mrsearch.jobs.console import quiet
+
+    with tempfile.TemporaryDirectory(prefix="mrs-log-") as folder:
+        log = Path(folder) / "main.log"
+        try:
+            with quiet(log) as console:
+                yield console
+        finally:
+            if out.is_dir() and any(out.iterdir()):
+                logs = RunFolder(out).logs
+                logs.mkdir(exist_ok=True)
+                with (logs / "main.log").open("ab") as kept:
+                    kept.write(log.read_bytes())
+            elif out.is_dir():
+                out.rmdir()
+
+
+def main() -> None:
+    """Runs the command line; bad input ends in one sentence and status 1."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except (UserError, RetrieverError) as error:
+        Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted; the same command continues.")
+        sys.exit(130)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """A job that is asked to end ends as on Ctrl-C: it stops what it started and can be continued."""
+    raise KeyboardInterrupt

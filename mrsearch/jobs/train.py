@@ -1,0 +1,141 @@
+"""`mrsearch train`: questions, an index and a recipe become a trained checkpoint in a run folder."""
+
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from omegaconf import DictConfig, OmegaConf, open_dict
+from rich.console import Console
+
+from mrsearch.data.questions import read_questions, write_parquet
+from mrsearch.errors import UserError
+from mrsearch.jobs.cluster import ray_cluster
+from mrsearch.jobs.progress import bar, training_watch
+from mrsearch.models import check_model
+from mrsearch.runs import RunFolder, write_atomically
+from mrsearch.verl_plugin.launch import check, train_in_cluster
+from retriever.bm25 import build_index
+from retriever.manifest import read_manifest
+from retriever.server import deploy
+
+_GIB = 2**30
+
+# What a run may be continued with although it was begun with another value.
+_FREE_SETTINGS = {"run", "port", "memory_gib", "stall_minutes", "platform", "searcher", "recipe_folder"}
+
+
+def train(config: DictConfig, console: Console) -> RunFolder:
+    """Trains from the configuration of a recipe; continues after the newest checkpoint of the run folder.
+
+    Raises:
+        UserError: something given is missing or wrong; nothing was started.
+        JobFailed: the training itself failed.
+    """
+    run, steps = prepare(config)
+    if is_finished(run, steps):
+        console.print(f"{run.path} is trained to its last step, {steps}.")
+        return run
+    settings = config.mrsearch
+    with ray_cluster(settings.platform, run.logs, logical_gpus=_gpus(config), address=settings.ray_address):
+        if settings.index:
+            service = deploy(Path(settings.index), port=settings.port)
+            console.print(f"  retriever  {service.url or service.target}")
+        train_with_bar(config, run, steps, console)
+    return run
+
+
+def train_with_bar(config: DictConfig, run: RunFolder, steps: int, console: Console) -> None:
+    """Trains in a cluster that is up and has a retriever."""
+    with bar(console, "training", steps) as update:
+        train_in_cluster(config, training_watch(run, update))
+
+
+def prepare(config: DictConfig) -> tuple[RunFolder, int]:
+    """Checks everything that was given and writes what the trainer reads into the run folder.
+
+    Returns:
+        The run folder and the number of training steps.
+
+    Raises:
+        UserError: something given is missing or wrong.
+    """
+    check(config)
+    settings = config.mrsearch
+    _absolute_paths(settings)
+    check_model(Path(settings.model))
+    _check_memory(settings.memory_gib)
+    train_questions = read_questions(Path(settings.train_questions))
+    val_questions = read_questions(Path(settings.val_questions)) if settings.val_questions else train_questions
+    steps = _count_steps(config, len(train_questions))
+    run = RunFolder(Path(settings.run))
+    _check_same_run(settings, run)
+    _ensure_index(settings, run)
+    write_parquet(train_questions, run.data / "train.parquet", "train")
+    write_parquet(val_questions, run.data / "val.parquet", "val")
+    write_atomically(run.config, OmegaConf.to_yaml(config))
+    return run, steps
+
+
+def is_finished(run: RunFolder, steps: int) -> bool:
+    """Whether the newest checkpoint is that of the last step."""
+    last = run.last_checkpoint()
+    return last is not None and last[0] >= steps
+
+
+def _absolute_paths(settings: DictConfig) -> None:
+    # The trainer's processes have working directories of their own.
+    for name in ("run", "model", "train_questions", "val_questions", "corpus", "index"):
+        if settings[name]:
+            settings[name] = str(Path(settings[name]).absolute())
+
+
+def _check_memory(gib: float) -> None:
+    free = psutil.virtual_memory().available / _GIB
+    if free < gib:
+        raise UserError(
+            f"The run needs {gib:g} GiB of free memory and {free:.1f} GiB are; close other programs, "
+            "or set mrsearch.memory_gib where you know better."
+        )
+
+
+def _count_steps(config: DictConfig, questions: int) -> int:
+    per_epoch = questions // config.data.train_batch_size
+    if not per_epoch:
+        raise UserError(
+            f"{config.mrsearch.train_questions} holds {questions} questions, fewer than one step takes; "
+            f"lower data.train_batch_size ({config.data.train_batch_size})."
+        )
+    steps: int = per_epoch * config.trainer.total_epochs
+    return min(steps, config.trainer.total_training_steps or steps)
+
+
+def _check_same_run(settings: DictConfig, run: RunFolder) -> None:
+    if not run.config.is_file():
+        return
+    before: dict[str, Any] = yaml.safe_load(run.config.read_text())["mrsearch"]
+    now = OmegaConf.to_container(settings, resolve=True)
+    for name in sorted(set(now) - _FREE_SETTINGS - {"index"}):
+        if before.get(name) != now[name]:
+            raise UserError(
+                f"{run.path} holds a run with mrsearch.{name}={before.get(name)!r}, not {now[name]!r}; "
+                "give mrsearch.run another folder."
+            )
+
+
+def _ensure_index(settings: DictConfig, run: RunFolder) -> None:
+    if settings.corpus and not settings.index:
+        with open_dict(settings):
+            settings.index = str(run.path / "index")
+        if not Path(settings.index).exists():
+            build_index(Path(settings.corpus), Path(settings.index))
+    if settings.index:
+        read_manifest(Path(settings.index))
+    elif settings.searcher.startswith("serve:") and not settings.ray_address:
+        raise UserError(
+            "There is nothing to search; give mrsearch.corpus=FILE, mrsearch.index=FOLDER or mrsearch.searcher=URL."
+        )
+
+
+def _gpus(config: DictConfig) -> int:
+    return int(config.trainer.n_gpus_per_node * config.trainer.nnodes)

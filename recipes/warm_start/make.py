@@ -1,0 +1,240 @@
+"""Makes the quickstart's tiny model from nothing: world, index, demonstrations, training, measurement.
+
+python recipes/warm_start/make.py --out DIR
+"""
+
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
+
+import torch
+import typer
+from demonstrations import walk_demonstrations
+from demonstrator import CARELESS, DILIGENT, WORDS
+from measure import figures, group_variance, walk
+from model import build_model, build_tokenizer, save
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from sampling import Sampler
+from training import Row, TrainingConfig, train
+from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
+from transformers.utils import logging as transformers_logging
+
+from mrsearch.data import World, WorldParameters, make_world, write_world
+from mrsearch.episode import Chat, EpisodeConfig
+from mrsearch.episode.prompts import PROMPTS
+from mrsearch.errors import UserError
+from retriever.bm25 import build_index
+from retriever.client import LocalSearcher
+
+EPISODE = EpisodeConfig(
+    attempts=3,
+    max_searches=1,
+    topk=2,
+    max_invalid=1,
+    final_turn=True,
+    reflection="implicit",
+    turn_tokens=48,
+    observation_tokens=96,
+    context_tokens=512,
+    prompts="brief",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many demonstrations and measurements.
+
+    Attributes:
+        short: single attempts by the diligent demonstrator, for the first steps.
+        several, single: careless meta-episodes of three attempts, and of one.
+        test_questions: held-out questions to measure on.
+        group_questions, group: questions and meta-episodes per question to measure variety on.
+    """
+
+    short: int = 6000
+    several: int = 18_000
+    single: int = 12_000
+    test_questions: int = 600
+    group_questions: int = 64
+    group: int = 8
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder for the model; it must not exist or be an earlier model.")],
+    seed: Annotated[int, typer.Option(help="Of the world, the demonstrations and the training.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = TrainingConfig.steps,
+    short_steps: Annotated[int, typer.Option(min=0, help="First steps, on short rows.")] = TrainingConfig.short_steps,
+    scale: Annotated[
+        float, typer.Option(min=0.001, max=10.0, help="Multiplies the numbers of demonstrations and measurements.")
+    ] = 1.0,
+) -> None:
+    """Makes the quickstart's tiny model from nothing and measures it on held-out questions."""
+    console = Console()
+    try:
+        make(out, seed, TrainingConfig(steps=steps, short_steps=short_steps), scaled(Counts(), scale), console)
+    except UserError as error:
+        console.print(f"[red]{error}[/red]")
+        raise typer.Exit(1) from error
+
+
+def make(out: Path, seed: int, config: TrainingConfig, counts: Counts, console: Console) -> None:
+    """Writes the model folder, whole or not at all."""
+    torch.set_num_threads(1)
+    transformers_logging.disable_progress_bar()
+    started = time.perf_counter()
+    with whole_folder(out) as folder, tempfile.TemporaryDirectory() as work, bars(console) as progress:
+        world = make_world(WorldParameters(), seed)
+        index = index_world(world, Path(work), progress)
+        tokenizer = build_tokenizer(tokenizer_text(world))
+        short, rows = asyncio.run(demonstrate(world, index, Chat(tokenizer), counts, seed, progress))
+        model = build_model(tokenizer, seed)
+        train_with_bar(model, short, rows, config, seed, progress)
+        trained = time.perf_counter()
+        measured = asyncio.run(measure(model, tokenizer, world, index, counts, progress))
+        save(model, tokenizer, folder)
+        about = {
+            "seed": seed,
+            "training": asdict(config),
+            "demonstrations": asdict(counts),
+            "episode": asdict(EPISODE),
+            "parameters": model.num_parameters(),
+            "vocabulary": len(tokenizer),
+            "seconds_to_train": round(trained - started),
+            "seconds_to_measure": round(time.perf_counter() - trained),
+            "measured": measured,
+        }
+        (folder / "warm_start.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    console.print_json(data=about["measured"])
+
+
+def scaled(counts: Counts, scale: float) -> Counts:
+    """The counts but `group`, multiplied; none falls below one."""
+    values = {name: max(1, round(value * scale)) for name, value in asdict(counts).items() if name != "group"}
+    values["test_questions"] = min(values["test_questions"], WorldParameters.test_questions)
+    values["group_questions"] = min(values["group_questions"], WorldParameters.test_questions)
+    return replace(counts, **values)
+
+
+def index_world(world: World, work: Path, progress: Progress) -> Path:
+    """Writes the world and indexes its corpus; returns the index folder."""
+    task = progress.add_task("index", total=None)
+    write_world(world, work / "world")
+    build_index(
+        work / "world" / "corpus.jsonl",
+        work / "index",
+        progress=lambda done, total: progress.update(task, completed=done, total=total),
+    )
+    return work / "index"
+
+
+def tokenizer_text(world: World) -> list[str]:
+    """What the model will read and write beside the world's names."""
+    prompts = PROMPTS[EPISODE.prompts]
+    said = [prompts.reflection, prompts.invalid, prompts.answer_due, prompts.after_reflection, prompts.nothing_found]
+    questions = [question.question for question in world.questions["warm_start"][:100]]
+    passages = [fact.text for _, fact in zip(range(100), world.passages.values(), strict=False)]
+    denial = " has no mentor like"
+    return [*said, *questions, *passages, denial, *WORDS, "system\n", "user\n", "assistant\n"]
+
+
+async def demonstrate(
+    world: World, index: Path, chat: Chat, counts: Counts, seed: int, progress: Progress
+) -> tuple[list[list[int]], list[list[int]]]:
+    """The rows of the first steps, and those of the rest."""
+    questions, one = world.questions["warm_start"], replace(EPISODE, attempts=1)
+    task = progress.add_task("demonstrate", total=counts.short + counts.several + counts.single)
+    searcher = LocalSearcher(index)
+    rows = []
+    for name, count, habits, config in (
+        ("short", counts.short, DILIGENT, one),
+        ("several", counts.several, CARELESS, EPISODE),
+        ("single", counts.single, CARELESS, one),
+    ):
+        rows.append(
+            await walk_demonstrations(
+                questions, count, habits, config, chat, searcher, f"{seed}/{name}", lambda n: progress.advance(task, n)
+            )
+        )
+    await searcher.close()
+    return rows[0], rows[1] + rows[2]
+
+
+def train_with_bar(
+    model: Qwen2ForCausalLM,
+    short: Sequence[Row],
+    rows: Sequence[Row],
+    config: TrainingConfig,
+    seed: int,
+    progress: Progress,
+) -> None:
+    task = progress.add_task("train", total=config.steps)
+    smooth = None
+
+    def on_step(step: int, loss: float) -> None:
+        nonlocal smooth
+        smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
+        progress.update(task, completed=step, description=f"train, loss {smooth:.3f}")
+
+    train(model, short, rows, config, seed, on_step)
+
+
+async def measure(
+    model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, world: World, index: Path, counts: Counts, progress: Progress
+) -> dict[str, Any]:
+    """Figures on test questions, greedy and sampled, and the variety inside groups."""
+    questions, group = world.questions["test"], counts.group
+    scored, grouped = questions[: counts.test_questions], questions[: counts.group_questions]
+    task = progress.add_task("measure", total=2 * len(scored) + group * len(grouped))
+    sampler, chat, searcher = Sampler(model, tokenizer), Chat(tokenizer), LocalSearcher(index)
+    common = {"config": EPISODE, "chat": chat, "searcher": searcher, "on_walked": lambda: progress.advance(task)}
+    greedy = await walk(sampler, scored, temperature=0.0, **common)
+    sampled = await walk(sampler, scored, temperature=1.0, **common)
+    groups = await walk(sampler, grouped, temperature=1.0, group=group, **common)
+    await searcher.close()
+    return {
+        "greedy": figures(greedy),
+        "temperature_1": figures(sampled),
+        "groups_at_temperature_1": group_variance(groups, group),
+    }
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A temporary sibling to write to, which takes the place of `out` only if all went well.
+
+    Raises:
+        UserError: `out` holds something that is not an earlier result.
+    """
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "warm_start.json").is_file()):
+        raise UserError(f"{out} holds something that is not a warm start; give --out a new or empty folder.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    try:
+        yield partial
+        for path in partial.iterdir():
+            path.chmod(0o644)
+        partial.chmod(0o755)
+        shutil.rmtree(out, ignore_errors=True)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def bars(console: Console) -> Progress:
+    columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -20,6 +20,9 @@ class Chat:
         tokenizer: a Hugging Face tokeniser with a chat template.
         eos_ids: further ids at which the engine ends a turn, such as those of the model's generation config.
 
+    Attributes:
+        closing_ids: sampled ids that end the assistant's message; engines must stop at them.
+
     Raises:
         UserError: the tokeniser has no chat template, or one that rewrites what came before a new message.
     """
@@ -47,20 +50,16 @@ class Chat:
             messages.insert(0, {"role": "system", "content": system})
         return self._encode_template(self._render(messages))
 
-    def user_message(self, content_ids: Sequence[int], last_id: int | None) -> list[int]:
+    def user_message(self, content_ids: Sequence[int], *, closed: bool) -> list[int]:
         """Ends the assistant's message, adds a user message and opens the next assistant message.
 
         Args:
             content_ids: the message's content.
-            last_id: the last id of the context; where the policy closed its message with it, the template's
-                own end-of-message token is left out.
+            closed: whether the policy ended its message itself; the template's own end-of-message token is
+                left out then.
         """
-        head = self._join_closed if self.closes_message(last_id) else self._join_open
+        head = self._join_closed if closed else self._join_open
         return [*head, *content_ids, *self._join_tail]
-
-    def closes_message(self, token_id: int | None) -> bool:
-        """Whether a sampled id ended the assistant's message."""
-        return token_id in self.closing_ids
 
     def encode(self, text: str) -> list[int]:
         """Ids of the environment's text; no text becomes a special token."""

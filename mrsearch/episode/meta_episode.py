@@ -86,7 +86,7 @@ class _Run:
 
     def open_attempt(self) -> None:
         """Ends the assistant's message and asks for reflection; this does not count against the attempt."""
-        prompt = self.chat.user_message(self.chat.encode(self.prompts.reflection), self.last_id())
+        prompt = self.chat.user_message(self.chat.encode(self.prompts.reflection), closed=self.message_is_closed())
         if len(prompt) > self.context_room():
             raise _Stop(StopReason.CONTEXT_OVERFLOW)
         self.transcript.append(Maker.REFLECTION_PROMPT, self.attempt.number, 0, prompt)
@@ -165,7 +165,7 @@ class _Run:
     def say(self, maker: Maker, content: list[int]) -> None:
         """Answers a turn: inside the open assistant message, or as a user message where the policy closed it."""
         if self.message_is_closed():
-            content = self.chat.user_message(content, self.last_id())
+            content = self.chat.user_message(content, closed=True)
         if len(content) > self.room_or_stop():
             raise _Stop(self.limit_reason())
         self.transcript.append(maker, self.attempt.number, len(self.attempt.turns), content)
@@ -190,7 +190,6 @@ class _Run:
         return self.context_room() if limit is None else limit - self.spent
 
     def message_is_closed(self) -> bool:
-        return self.transcript.segments[-1].trained and self.chat.closes_message(self.last_id())
-
-    def last_id(self) -> int:
-        return self.transcript.segments[-1].ids[-1]
+        """Whether the policy ended its message itself; the environment's own tokens never do."""
+        last = self.transcript.segments[-1]
+        return last.trained and last.ids[-1] in self.chat.closing_ids

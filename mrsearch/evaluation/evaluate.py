@@ -14,7 +14,7 @@ from mrsearch.errors import UserError
 from mrsearch.evaluation.metrics import summarise
 from mrsearch.evaluation.vllm_policy import VllmPolicy, vllm_engine
 from mrsearch.models import check_model
-from mrsearch.rewards import attempt_rewards
+from mrsearch.rewards import attempt_rewards, scored_record
 from mrsearch.runs import RunFolder, append_json_line, read_json_lines, write_atomically
 from retriever.client import open_searcher
 
@@ -139,13 +139,9 @@ async def walk_questions(
     async def walk(question: Question) -> None:
         async with places:
             episode = await run_meta_episode(question.question, policy, searcher, chat, evaluation.episode)
-        record = {
-            "id": question.id,
-            "source": question.source,
-            "golden_answers": list(question.golden_answers),
-            "rewards": attempt_rewards(episode, question.golden_answers, evaluation.metric),
-            **episode.to_json(),
-        }
+        golds = question.golden_answers
+        rewards = attempt_rewards(episode, golds, evaluation.metric)
+        record = scored_record(episode, rewards, question_id=question.id, source=question.source, golds=golds)
         append_json_line(evaluation.records, record)
         on_progress(next(finished))
 

@@ -1,6 +1,7 @@
 """Rewards: one number per attempt, read from the record of a meta-episode."""
 
 from mrsearch.rewards.attempts import METRICS, Metric, attempt_rewards
+from mrsearch.rewards.record import scored_record
 from mrsearch.rewards.text import exact_match, f1, normalise
 
-__all__ = ["METRICS", "Metric", "attempt_rewards", "exact_match", "f1", "normalise"]
+__all__ = ["METRICS", "Metric", "attempt_rewards", "exact_match", "f1", "normalise", "scored_record"]

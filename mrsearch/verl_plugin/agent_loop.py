@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics
 
 from mrsearch.episode import Chat, EpisodeConfig, MetaEpisode, Sampled, run_meta_episode
-from mrsearch.rewards import attempt_rewards
+from mrsearch.rewards import attempt_rewards, scored_record
 from mrsearch.runs import RunFolder, append_json_line
 from mrsearch.verl_plugin.attempt_columns import MetaEpisodeOutput, training_row
 from retriever.client import open_searcher
@@ -85,15 +85,8 @@ class MetaEpisodeLoop(AgentLoopBase):  # type: ignore[misc]  # verl ships no typ
 
     def _record(self, episode: MetaEpisode, rewards: Sequence[float], row: Mapping[str, Any]) -> None:
         run, info = RunFolder(Path(self.config.mrsearch.run)), row["extra_info"]
-        append_json_line(
-            run.episodes(info["split"], int(row["global_steps"])),
-            {
-                "id": info["id"],
-                "source": row["data_source"],
-                "golden_answers": list(info["golden_answers"]),
-                "group": row["uid"],
-                "member": int(row["session_id"]),
-                "rewards": list(rewards),
-                **episode.to_json(),
-            },
+        record = scored_record(
+            episode, rewards, question_id=info["id"], source=row["data_source"], golds=list(info["golden_answers"])
         )
+        place = {"group": row["uid"], "member": int(row["session_id"])}
+        append_json_line(run.episodes(info["split"], int(row["global_steps"])), place | record)

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from demonstrator import Demonstrator, Habits
+from training import Row
 
 from mrsearch.data import Question
 from mrsearch.episode import Chat, EpisodeConfig, Searcher, run_meta_episode
@@ -22,19 +23,19 @@ async def walk_demonstrations(
     searcher: Searcher,
     seed: str,
     on_walked: Callable[[int], None] = lambda walked: None,
-) -> list[list[int]]:
-    """Token ids of `count` meta-episodes on questions drawn from `questions`, the same for the same seed."""
+) -> list[Row]:
+    """The tokens of `count` meta-episodes on questions drawn from `questions`, the same for the same seed."""
 
-    async def walk(index: int) -> list[int]:
+    async def walk(index: int) -> Row:
         rng = random.Random(f"{seed}/{index}")
         question = rng.choice(questions)
         demonstrator = Demonstrator(question, chat, habits, rng)
         episode = await run_meta_episode(question.question, demonstrator, searcher, chat, config)
         if episode.search_failed:
             raise RuntimeError(f"a search failed: {episode.attempts[0].turns[-1].error}")
-        return episode.transcript.ids
+        return Row(episode.transcript.ids, episode.transcript.trained)
 
-    rows: list[list[int]] = []
+    rows: list[Row] = []
     for start in range(0, count, _CONCURRENT):
         part = range(start, min(start + _CONCURRENT, count))
         rows += await asyncio.gather(*map(walk, part))

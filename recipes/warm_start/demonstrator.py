@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mrsearch.data import Question
+from mrsearch.data.names import OCCUPATIONS
 from mrsearch.data.world import Fact, Person, full_query, parse_fact, parse_person
 from mrsearch.episode import Chat, Sampled
 
 UNKNOWN = "unknown"
+_THOUGHTS = "need then only is missing found not keep the answer search check again doubt"
+WORDS = tuple(f" {word}" for word in (*_THOUGHTS.split(), UNKNOWN))
 
 Weights = Mapping[str, float]
 
@@ -22,13 +25,14 @@ Weights = Mapping[str, float]
 class Habits:
     """How the demonstrator chooses; weights of a choice need not add up to 1.
 
-    Some relations are handled with care and some without, so that the most likely choice, which is what
-    greedy decoding takes, is a poor one as often as a sampled choice is.
+    Some relations and some persons are handled with care and some without, so that the most likely choice,
+    which is what greedy decoding takes, is a poor one about as often as a sampled choice is.
 
     Attributes:
         careful_query: relations asked for with `query`; the others are asked for with `lazy_query`.
         query, lazy_query: weights of "full", "no_occupation", "no_relation" and "no_first_name".
-        persistent: relations searched for in a later attempt with `next_step`, else with `lazy_next_step`.
+        persistent: occupations of the last person found with which it goes on by `next_step`; with the others
+            it goes on by `lazy_next_step`.
         next_step, lazy_next_step: weights, while a hop is missing, of "go_on", "keep" the answer and
             "repeat" the last search.
         last_step: weights, when no hop is missing, of "keep", "repeat" and "check" with a new query.
@@ -40,7 +44,7 @@ class Habits:
     careful_query: frozenset[str] = frozenset({"spouse", "rival", "home"})
     query: Weights
     lazy_query: Weights
-    persistent: frozenset[str] = frozenset({"spouse", "mentor", "home", "employer"})
+    persistent: frozenset[str] = frozenset(OCCUPATIONS[::2])
     next_step: Weights
     lazy_next_step: Weights
     last_step: Weights
@@ -128,7 +132,8 @@ class Demonstrator:
     def next_step(self) -> str:
         if not self.hops_missing:
             return self.choose(self.habits.last_step)
-        persistent = self.hops_missing[0] in self.habits.persistent
+        last = self.path[-1]
+        persistent = isinstance(last, Person) and last.occupation in self.habits.persistent
         return self.choose(self.habits.next_step if persistent else self.habits.lazy_next_step)
 
     def step_back(self) -> None:

@@ -1,4 +1,4 @@
-"""Supervised training on demonstrations: next-token loss on every token."""
+"""Supervised training on demonstrations: next-token loss on every token, most of it on the policy's own."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +9,16 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import Qwen2ForCausalLM
 
-Row = Sequence[int]
-
-_IGNORED = -100
 # Rows sorted by length at a time: enough for little padding, few enough for mixed steps.
 _POOL = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One demonstration: its token ids, and which of them the policy wrote."""
+
+    ids: Sequence[int]
+    written: Sequence[bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +29,9 @@ class TrainingConfig:
         steps: optimiser steps, those on `short_steps` rows included.
         short_steps: first steps, on the short rows.
         tokens: tokens of a step, padding included. Four times as many did not learn to copy names.
+        environment_weight: weight in the loss of a token that the policy did not write, where one that it wrote
+            has 1. Most of the environment's tokens are names that nobody can predict; at full weight their
+            noise drowns what there is to learn.
         warmup_steps: steps over which the learning rate rises to its peak; it falls to zero, linearly, over
             the second half of the steps.
     """
@@ -33,6 +41,7 @@ class TrainingConfig:
     tokens: int = 2500
     learning_rate: float = 2.5e-3
     betas: tuple[float, float] = (0.9, 0.98)
+    environment_weight: float = 0.1
     warmup_steps: int = 30
     clip: float = 1.0
 
@@ -58,7 +67,7 @@ def train(
     then = islice(batches(rows, config.tokens, rng), config.steps - short_steps)
     model.train()
     for step, batch in enumerate((batch for part in (first, then) for batch in part), start=1):
-        loss = next_token_loss(model, batch)
+        loss = next_token_loss(model, batch, config.environment_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
@@ -75,14 +84,21 @@ def learning_rate_factor(step: int, config: TrainingConfig) -> float:
     return min(rise, fall, 1.0)
 
 
-def next_token_loss(model: Qwen2ForCausalLM, batch: Sequence[Row]) -> torch.Tensor:
-    """Mean cross-entropy over all next tokens of the rows."""
-    width = max(map(len, batch))
-    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in batch])
-    labels = torch.tensor([[*row[1:], *[_IGNORED] * (width - len(row) + 1)] for row in batch])
+def next_token_loss(model: Qwen2ForCausalLM, batch: Sequence[Row], environment_weight: float) -> torch.Tensor:
+    """Weighted mean of the cross-entropy over all next tokens of the rows."""
+    width = max(len(row.ids) for row in batch)
+    ids_BT = torch.tensor([[*row.ids, *[0] * (width - len(row.ids))] for row in batch])
+    weights_BT = torch.tensor(
+        [
+            [*(1.0 if written else environment_weight for written in row.written), *[0.0] * (width - len(row.ids))]
+            for row in batch
+        ]
+    )
     # Padding is on the right, where causal attention never looks, so no mask is needed.
-    logits = model(input_ids=ids, use_cache=False).logits
-    return cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=_IGNORED)
+    logits_BTV = model(input_ids=ids_BT, use_cache=False).logits
+    losses_N = cross_entropy(logits_BTV[:, :-1].flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="none")
+    weights_N = weights_BT[:, 1:].flatten()
+    return (losses_N * weights_N).sum() / weights_N.sum()
 
 
 def batches(rows: Sequence[Row], tokens: int, rng: random.Random) -> Iterator[list[Row]]:
@@ -90,7 +106,7 @@ def batches(rows: Sequence[Row], tokens: int, rng: random.Random) -> Iterator[li
     while True:
         shuffled = rng.sample(rows, len(rows))
         for start in range(0, len(shuffled), _POOL):
-            pool = list(_cut(sorted(shuffled[start : start + _POOL], key=len), tokens))
+            pool = list(_cut(sorted(shuffled[start : start + _POOL], key=_length), tokens))
             yield from rng.sample(pool, len(pool))
 
 
@@ -98,9 +114,13 @@ def _cut(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
     """Cuts rows that are sorted by length into batches."""
     batch: list[Row] = []
     for row in rows:
-        if batch and (len(batch) + 1) * len(row) > tokens:
+        if batch and (len(batch) + 1) * len(row.ids) > tokens:
             yield batch
             batch = []
         batch.append(row)
     if batch:
         yield batch
+
+
+def _length(row: Row) -> int:
+    return len(row.ids)

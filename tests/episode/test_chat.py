@@ -65,8 +65,8 @@ def test_exact_join_of_each_family(family: str) -> None:
     tail = between + header.format("user") + "Why?" + end + between + header.format("assistant")
     why, (end_id,) = chat.encode("Why?"), ids_of(tokenizer, end)
 
-    assert chat.decode(chat.user_message(why, last_id=chat.encode(">")[0])) == end + tail
-    assert chat.decode(chat.user_message(why, last_id=end_id)) == tail
+    assert chat.decode(chat.user_message(why, closed=False)) == end + tail
+    assert chat.decode(chat.user_message(why, closed=True)) == tail
     assert end_id in chat.closing_ids
 
 
@@ -84,6 +84,17 @@ def test_further_end_ids_of_the_engine_close_messages_too() -> None:
     end_of_text, eot = ids_of(tokenizer, "<|end_of_text|><|eot_id|>")
     assert Chat(tokenizer).closing_ids == {eot}
     assert Chat(tokenizer, eos_ids=[end_of_text]).closing_ids == {eot, end_of_text}
+
+
+def test_only_the_policy_closes_its_message() -> None:
+    """An engine may be told to end turns at an ordinary token; passages that end with it close nothing."""
+    world = World("chatml", ["<search> who </search>", "<answer> Ada </answer>"])
+    world.chat = Chat(world.tokenizer, eos_ids=world.chat.encode("\n"))
+    settings = EpisodeConfig(attempts=2, max_searches=1, final_turn=False, prompts="brief")
+    meta = world.run("Who?", settings)
+    *_, observation, reflection_prompt, _ = meta.transcript.segments
+    assert observation.ids[-1] in world.chat.closing_ids
+    assert world.chat.decode(reflection_prompt.ids).startswith("<|im_end|>\n<|im_start|>user\n")
 
 
 def test_qwen3_keeps_the_thinking_it_would_strip_from_history() -> None:

@@ -116,6 +116,22 @@ def test_a_passage_line_ends_with_its_text(name: str) -> None:
     assert PROMPTS[name].passage.endswith("{text}")
 
 
+def test_markers_that_overlap_or_meet() -> None:
+    tokenizer = make_tokenizer("chatml")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[AB]", "B]C", "a: b"]})
+    chat = Chat(tokenizer)
+    assert chat.neutralise("[AB]C") == "[ AB ]C"
+    ids, _ = render_observation(chat, PROMPTS["brief"], [Page("p", "a", "b")], 100, answer_due=False)
+    assert chat.decode(ids) == "\n<information>1. a : b\n</information>\n"
+
+
+def test_no_text_of_the_environment_becomes_a_special_token(family: str) -> None:
+    chat, tokenizer = chat_of(family)
+    text = "".join(FAMILIES[family].special)
+    assert not set(chat.encode(text)) & set(tokenizer.added_tokens_decoder)
+    assert chat.decode(chat.encode(text)) == text
+
+
 def test_tokens_of_spaces_and_single_characters_are_no_markers() -> None:
     """Phi's tokeniser has added tokens for runs of spaces; no inserted space could break those."""
     tokenizer = make_tokenizer("chatml")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 from itertools import pairwise
+from typing import Literal, cast
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ _TAGS = [
     f"<{slash}{name}>" for name in ("think", "search", "information", "answer", "reflection") for slash in ("", "/")
 ]
 _SPECIAL = sorted({marker for kind in FAMILIES.values() for marker in (*kind.special, *kind.added)})
+_FINISHES = cast(list[Literal["stop", "length", "aborted"]], ["stop"] * 20 + ["length", "aborted"])
 _ACTIONS = [
     "<think>hm</think><search> who </search>",
     "<search> where </search>\n",
@@ -54,7 +56,7 @@ def _turns(draw: st.DrawFn, family: str) -> list[Sampled]:
         st.sampled_from(_ACTIONS),
         st.sampled_from(["", "", tokenizer.eos_token, "\n", "<|endoftext|>"]),
     )
-    finish = st.sampled_from(["stop"] * 20 + ["length", "aborted"])
+    finish = st.sampled_from(_FINISHES)
     turns = []
     for ids in draw(st.lists(mixed | action | action, min_size=1, max_size=6)):
         least = draw(st.floats(-50, 0))

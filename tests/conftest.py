@@ -1,0 +1,22 @@
+"""Places that several rooms' tests use."""
+
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def quickstart_model() -> Path:
+    """The committed warm start."""
+    return PROJECT / "recipes" / "quickstart" / "model"
+
+
+@pytest.fixture(scope="session")
+def shared_qa() -> Path:
+    """Real questions and passages; they lie beside the project and are no part of it."""
+    folder = PROJECT.parent / "shared" / "qa"
+    if not folder.is_dir():
+        pytest.skip("the real questions (shared/qa) do not lie beside this project")
+    return folder

@@ -1,0 +1,11 @@
+"""A verl checkpoint callback that writes down the weights vLLM holds when a checkpoint is saved."""
+
+import ray
+from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
+
+
+class EngineDump(CheckpointCallback):
+    def on_save(self, trainer, global_step: int, checkpoint_dir: str, async_save: bool = False, **kwargs) -> None:
+        (replica,) = trainer.llm_server_manager.get_replicas()
+        folder = f"{checkpoint_dir}/engine"
+        ray.get(replica.server_handle.collective_rpc.remote("save_sharded_state", kwargs={"path": folder}))

@@ -1,0 +1,112 @@
+"""Two training steps with verl, vLLM and Serve, then a third from the checkpoint."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Finished, mrsearch, train_settings  # type: ignore[import-not-found]
+from safetensors.torch import load_file
+
+from mrsearch.episode import MetaEpisode
+from mrsearch.runs import RunFolder, read_json_lines
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def trained(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, RunFolder]:
+    run = RunFolder(tmp_path_factory.mktemp("train") / "run")
+    return train(run, small_world, steps=2), run
+
+
+def train(run: RunFolder, world: Path, steps: int) -> Finished:
+    return mrsearch(
+        "train",
+        "quickstart",
+        *train_settings(steps),
+        "trainer.checkpoint_callback_class=engine_dump.EngineDump",
+        f"--out={run.path}",
+        f"--questions={world / 'train.jsonl'}",
+        f"--corpus={world / 'corpus.jsonl'}",
+    )
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {name: tensor for file in folder.glob("*.safetensors") for name, tensor in load_file(file).items()}
+
+
+def exported(run: RunFolder, step: int) -> dict[str, torch.Tensor]:
+    return weights(run.checkpoints / f"global_step_{step}" / "actor" / "huggingface")
+
+
+def test_two_steps_run_and_leave_nothing_running(trained: tuple[Finished, RunFolder]) -> None:
+    finished, run = trained
+    assert finished.status == 0, finished.output
+    assert finished.left == []
+    assert [step["step"] for step in run.read_metrics()] == [1, 2]
+
+
+def test_engine_and_trainer_agree_at_every_step(trained: tuple[Finished, RunFolder]) -> None:
+    _, run = trained
+    for step in run.read_metrics():
+        assert 0 < step["mismatch/logprob_abs_mean"] <= 1e-5
+        assert step["actor/grad_norm"] > 0
+
+
+def test_weights_in_the_engine_after_a_step_are_the_trainers(
+    trained: tuple[Finished, RunFolder], quickstart_model: Path
+) -> None:
+    _, run = trained
+    trainer, engine = exported(run, 1), weights(run.checkpoints / "global_step_2" / "engine")
+    assert not torch.equal(trainer["model.norm.weight"], weights(quickstart_model)["model.norm.weight"]), (
+        "the step changed nothing"
+    )
+    layers = sum(name.endswith("o_proj.weight") for name in trainer)
+    for layer in range(layers):
+        prefix = f"model.layers.{layer}.self_attn"
+        packed = torch.cat([trainer[f"{prefix}.{part}_proj.weight"] for part in "qkv"])
+        assert torch.equal(engine[f"{prefix}.qkv_proj.weight"], packed)
+        assert torch.equal(engine[f"{prefix}.o_proj.weight"], trainer[f"{prefix}.o_proj.weight"])
+    assert torch.equal(engine["model.embed_tokens.weight"], trainer["model.embed_tokens.weight"])
+
+
+def test_every_meta_episode_is_written_and_scored(trained: tuple[Finished, RunFolder]) -> None:
+    _, run = trained
+    for step in (1, 2):
+        records = list(read_json_lines(run.episodes("train", step)))
+        assert len(records) == 4 * 4
+        assert len({record["group"] for record in records}) == 4
+        for record in records:
+            episode = MetaEpisode.from_json({key: record[key] for key in ("question", "attempts", "transcript")})
+            assert len(episode.attempts) == len(record["rewards"]) == 3
+            assert sum(episode.transcript.trained) == sum(attempt.tokens for attempt in episode.attempts) > 0
+        assert any(attempt["turns"][0]["passages"] for record in records for attempt in record["attempts"])
+
+
+def test_checkpoint_resumes_at_the_next_step(
+    trained: tuple[Finished, RunFolder], small_world: Path, tmp_path: Path
+) -> None:
+    _, first = trained
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(first.path, run.path)
+    finished = train(run, small_world, steps=3)
+    assert finished.status == 0, finished.output
+    assert finished.left == []
+    resumed = [json.loads(line)["step"] for line in (run.metrics / "000002.jsonl").read_text().splitlines()]
+    assert resumed == [3]
+    assert [step["step"] for step in run.read_metrics()] == [1, 2, 3]
+    # The scheduler's and the optimiser's state came along: the learning rate goes on warming up.
+    rates = [step["actor/lr"] for step in run.read_metrics()]
+    assert rates[0] < rates[1] < rates[2]
+
+
+def test_export_of_the_newest_checkpoint(trained: tuple[Finished, RunFolder], tmp_path: Path) -> None:
+    _, run = trained
+    out = tmp_path / "model"
+    assert mrsearch("export", run.path, "--out", out).status == 0
+    assert json.loads((out / "config.json").read_text())["dtype"] == "float32"
+    assert all(torch.equal(tensor, exported(run, 2)[name]) for name, tensor in weights(out).items())
+    again = mrsearch("export", run.path, "--out", out)
+    assert (again.status, "is there already" in again.output) == (1, True)

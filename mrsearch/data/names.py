@@ -16,26 +16,10 @@ FIRST_NAMES = _names("Al Bra Cor Da El Fi Gar Ha Jo Ka", "na vin dor mek lo rik 
 LAST_NAMES = _names("Lor Mar Nel Or Per Quan Ros Sol Tor Ul", "berg dal fal gum hov kop mund rup stad wick")
 TOWNS = _names("Bel Dun Eld Fen Glas Hol Kil Mon Nor Ash", "ford ham port mouth wold cot haven bay")
 EMPLOYERS = _names("Vel Zan Kor Tri Pax Om Nex Lum Dyn Syl", "corp tek lab mart bank gen soft co")
-OCCUPATIONS = tuple(
-    [
-        "baker",
-        "painter",
-        "smith",
-        "farmer",
-        "doctor",
-        "lawyer",
-        "pilot",
-        "tailor",
-        "cook",
-        "miner",
-        "sailor",
-        "poet",
-        "judge",
-        "singer",
-        "monk",
-        "clerk",
-    ]
-)
+OCCUPATIONS = (
+    "baker", "painter", "smith", "farmer", "doctor", "lawyer", "pilot", "tailor",
+    "cook", "miner", "sailor", "poet", "judge", "singer", "monk", "clerk",
+)  # fmt: skip
 PERSON_RELATIONS = ("spouse", "mentor", "rival")
 PLACE_RELATIONS = ("birthplace", "home", "employer")
 RELATIONS = PERSON_RELATIONS + PLACE_RELATIONS

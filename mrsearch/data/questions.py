@@ -229,6 +229,6 @@ def _whole_file(path: Path) -> Iterator[Path]:
         yield partial
         # mkstemp makes files that only their owner can read.
         partial.chmod(0o644)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ person points inside the person's own set: no person of a test question occurs i
 """
 
 import json
-import os
 import random
 import shutil
 import tempfile
@@ -233,7 +232,7 @@ def write_world(world: World, out: Path) -> None:
         partial.chmod(0o755)
         if out.exists():
             shutil.rmtree(out)
-        os.replace(partial, out)
+        partial.replace(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

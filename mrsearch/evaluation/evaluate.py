@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mrsearch.data.questions import Question
-from mrsearch.episode import Chat, EpisodeConfig, Policy, Searcher, run_meta_episode
+from mrsearch.episode import Chat, EpisodeConfig, Policy, run_meta_episode
 from mrsearch.errors import UserError
 from mrsearch.evaluation.metrics import summarise
 from mrsearch.evaluation.vllm_policy import VllmPolicy, vllm_engine
 from mrsearch.models import check_model
 from mrsearch.rewards import attempt_rewards, scored_record
 from mrsearch.runs import RunFolder, append_json_line, read_json_lines, write_atomically
-from retriever.client import open_searcher
+from retriever.client import Searcher, open_searcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +71,15 @@ def run_evaluation(evaluation: Evaluation, on_progress: Callable[[int], None] = 
 
     Raises:
         UserError: the model folder is not one, or the run folder holds another evaluation.
+        RetrieverError: the retriever is none.
     """
     check_model(evaluation.model)
+    searcher = open_searcher(evaluation.retriever)
     done = _claim_folder(evaluation)
     missing = [question for question in evaluation.questions if question.id not in done]
     if missing:
-        asyncio.run(_walk_with_engine(evaluation, missing, lambda new: on_progress(len(done) + new)))
+        walk = _walk_with_engine(evaluation, missing, searcher, lambda new: on_progress(len(done) + new))
+        asyncio.run(walk)
     wanted = {question.id for question in evaluation.questions}
     report = summarise(row for row in read_json_lines(evaluation.records) if row["id"] in wanted)
     write_atomically(RunFolder(evaluation.out).report, json.dumps(report, indent=2) + "\n")
@@ -103,12 +106,11 @@ def _drop_torn_line(path: Path, rows: Iterable[Any]) -> None:
 
 
 async def _walk_with_engine(
-    evaluation: Evaluation, questions: Sequence[Question], on_progress: Callable[[int], None]
+    evaluation: Evaluation, questions: Sequence[Question], searcher: Searcher, on_progress: Callable[[int], None]
 ) -> None:
     from transformers import AutoTokenizer
 
     chat = Chat(AutoTokenizer.from_pretrained(evaluation.model))
-    searcher = open_searcher(evaluation.retriever)
     engine = vllm_engine(
         evaluation.model,
         context_tokens=evaluation.episode.context_tokens,

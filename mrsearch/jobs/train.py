@@ -16,8 +16,9 @@ from mrsearch.models import check_model
 from mrsearch.runs import RunFolder, write_atomically
 from mrsearch.verl_plugin.launch import check, train_in_cluster
 from retriever.bm25 import build_index
+from retriever.java import find_java
 from retriever.manifest import read_manifest
-from retriever.server import deploy
+from retriever.server import check_port, deploy
 
 _GIB = 2**30
 
@@ -64,7 +65,7 @@ def prepare(config: DictConfig) -> tuple[RunFolder, int]:
     settings = config.mrsearch
     _absolute_paths(settings)
     check_model(Path(settings.model))
-    _check_memory(settings.memory_gib)
+    _check_machine(settings)
     train_questions = read_questions(Path(settings.train_questions))
     val_questions = read_questions(Path(settings.val_questions)) if settings.val_questions else train_questions
     steps = _count_steps(config, len(train_questions))
@@ -90,13 +91,18 @@ def _absolute_paths(settings: DictConfig) -> None:
             settings[name] = str(Path(settings[name]).absolute())
 
 
-def _check_memory(gib: float) -> None:
+def _check_machine(settings: DictConfig) -> None:
+    gib = settings.memory_gib
     free = psutil.virtual_memory().available / _GIB
     if free < gib:
         raise UserError(
             f"The run needs {gib:g} GiB of free memory and {free:.1f} GiB are; close other programs, "
             "or set mrsearch.memory_gib where you know better."
         )
+    if settings.port:
+        check_port("127.0.0.1", settings.port)
+    if settings.corpus or settings.index:
+        find_java()
 
 
 def _count_steps(config: DictConfig, questions: int) -> int:

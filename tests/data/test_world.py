@@ -148,8 +148,10 @@ def test_refuses_parameters(change: dict[str, Any], message: str) -> None:
 
 
 def test_refuses_more_questions_than_there_are() -> None:
-    with pytest.raises(UserError, match="do not allow 1000 different questions with 1 hops; lower it, or raise names"):
-        make_world(replace(SMALL, names=10, test_questions=1000, hops=(1.0, 0.0, 0.0)), seed=0)
+    parameters = replace(SMALL, names=20, warm_start_questions=9, train_questions=9, test_questions=900)
+    message = r"test_questions is 900, but the \d+ persons of this split do not allow 300 .* lower it, or raise names\."
+    with pytest.raises(UserError, match=message):
+        make_world(parameters, seed=0)
 
 
 def test_replaces_a_world_and_nothing_else(small_world: World, tmp_path: Path) -> None:

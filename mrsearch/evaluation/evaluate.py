@@ -13,7 +13,7 @@ from mrsearch.episode import Chat, EpisodeConfig, Policy, run_meta_episode
 from mrsearch.errors import UserError
 from mrsearch.evaluation.metrics import summarise
 from mrsearch.evaluation.vllm_policy import VllmPolicy, vllm_engine
-from mrsearch.models import check_model
+from mrsearch.models import check_model, end_ids
 from mrsearch.rewards import attempt_rewards, scored_record
 from mrsearch.runs import RunFolder, append_json_line, read_json_lines, write_atomically
 from retriever.client import Searcher, open_searcher
@@ -110,7 +110,7 @@ async def _walk_with_engine(
 ) -> None:
     from transformers import AutoTokenizer
 
-    chat = Chat(AutoTokenizer.from_pretrained(evaluation.model))
+    chat = Chat(AutoTokenizer.from_pretrained(evaluation.model), end_ids(evaluation.model))
     engine = vllm_engine(
         evaluation.model,
         context_tokens=evaluation.episode.context_tokens,

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics
 
 from mrsearch.episode import Chat, EpisodeConfig, MetaEpisode, Sampled, run_meta_episode
+from mrsearch.models import end_ids
 from mrsearch.rewards import attempt_rewards, scored_record
 from mrsearch.runs import RunFolder, append_json_line
 from mrsearch.verl_plugin.attempt_columns import MetaEpisodeOutput, training_row
@@ -57,7 +58,7 @@ class MetaEpisodeLoop(AgentLoopBase):  # type: ignore[misc]  # verl ships no typ
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> MetaEpisodeOutput:
         settings = self.config.mrsearch
-        chat = _chat(self.tokenizer)
+        chat = _chat(self.tokenizer, end_ids(Path(settings.model)))
         policy = VerlPolicy(self.server_manager, sampling_params, chat.closing_ids)
         episode = await run_meta_episode(
             row["extra_info"]["question"],

@@ -27,6 +27,7 @@ def check(config: DictConfig) -> None:
     try:
         settings = OmegaConf.to_container(config.mrsearch, resolve=True, throw_on_missing=True)
         EpisodeConfig(**settings["episode"])
+        _check_micro_batches(config)
         validate_config(
             config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
         )
@@ -34,6 +35,28 @@ def check(config: DictConfig) -> None:
         raise UserError(f"The setting {error.full_key!r} has no value; give it as {error.full_key}=VALUE.") from error
     except (AssertionError, ValueError) as error:
         raise UserError(f"The configuration contradicts itself: {error}") from error
+
+
+def _check_micro_batches(config: DictConfig) -> None:
+    """verl 0.9.1 finds out in the first update only."""
+    actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
+    if actor.use_dynamic_bsz:
+        return
+    gpus = config.trainer.n_gpus_per_node * config.trainer.nnodes
+    for name, prompts, rows in (
+        ("actor.ppo_micro_batch_size_per_gpu", actor.ppo_mini_batch_size, actor.ppo_micro_batch_size_per_gpu),
+        (
+            "rollout.log_prob_micro_batch_size_per_gpu",
+            config.data.train_batch_size,
+            rollout.log_prob_micro_batch_size_per_gpu,
+        ),
+    ):
+        per_gpu = prompts * rollout.n // gpus
+        if per_gpu % rows:
+            raise UserError(
+                f"A GPU gets {per_gpu} meta-episodes at a time ({prompts} prompts × {rollout.n} / {gpus} GPUs), which "
+                f"actor_rollout_ref.{name}={rows} does not divide; set it to a divisor of {per_gpu}."
+            )
 
 
 def train_in_cluster(config: DictConfig, watch: Callable[[], None]) -> None:

@@ -15,8 +15,10 @@ from mrsearch.data.world import Fact, Person, full_query, parse_fact, parse_pers
 from mrsearch.episode import Chat, Sampled
 
 UNKNOWN = "unknown"
-_THOUGHTS = "need then only is missing found not keep the answer search check again doubt"
-WORDS = tuple(f" {word}" for word in (*_THOUGHTS.split(), UNKNOWN))
+# Enough for the passages that one search brings.
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
+_THOUGHTS = "need then only is missing gives found not keep the answer search check again doubt"
+WORDS = tuple(f" {word}" for word in (*_THOUGHTS.split(), *ORDINALS, UNKNOWN))
 
 Weights = Mapping[str, float]
 
@@ -164,25 +166,25 @@ class Demonstrator:
         return f"<think> {thought} </think><answer> {self.answer} </answer>"
 
     def read(self, facts: Sequence[Fact]) -> str:
-        """The turn after a search: what was found, then the answer as far as it is known."""
+        """The turn after a search: which passage tells, then what it tells for the answer."""
         relation = self.hops_missing[0]
-        value = self.believed(facts, relation)
-        self.found = value is not None
-        if value is None:
+        place = self.believed(facts, relation)
+        self.found = place is not None
+        if place is None:
             return self.give_answer(f"{relation} not found")
-        self.path.append(value)
-        self.answer = str(value)
-        return self.give_answer(f"{relation} found")
+        self.path.append(facts[place].value)
+        self.answer = str(facts[place].value)
+        return self.give_answer(f"{ORDINALS[place]} gives {relation}")
 
-    def believed(self, facts: Sequence[Fact], relation: str) -> Person | str | None:
-        """What it takes from the passages for the value of the relation."""
-        told = [fact for fact in facts if fact.relation == relation]
-        right = next((fact for fact in told if fact.subject == self.path[-1]), None)
+    def believed(self, facts: Sequence[Fact], relation: str) -> int | None:
+        """The place of the passage that it takes for the one on the relation; None where it believes none."""
+        told = [place for place, fact in enumerate(facts) if fact.relation == relation]
+        right = next((place for place in told if facts[place].subject == self.path[-1]), None)
         if right is None:
-            return told[0].value if told and self.rng.random() < self.habits.read_other else None
-        chance = self.habits.read_right_first if right is facts[0] else self.habits.read_right_later
-        others = [fact for fact in told if fact is not right]
-        return others[0].value if others and self.rng.random() >= chance else right.value
+            return told[0] if told and self.rng.random() < self.habits.read_other else None
+        chance = self.habits.read_right_first if right == 0 else self.habits.read_right_later
+        others = [place for place in told if place != right]
+        return others[0] if others and self.rng.random() >= chance else right
 
     def choose(self, weights: Weights) -> str:
         return self.rng.choices(list(weights), list(weights.values()))[0]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from measure import figures, group_variance, walk
 from model import build_model, build_tokenizer, save
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 from sampling import Sampler
 from training import Row, TrainingConfig, train
 from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
@@ -47,6 +49,8 @@ EPISODE = EpisodeConfig(
     prompts="brief",
 )
 
+_TRAINING = TrainingConfig()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
@@ -70,8 +74,8 @@ class Counts:
 def main(
     out: Annotated[Path, typer.Option(help="Folder for the model; it must not exist or be an earlier model.")],
     seed: Annotated[int, typer.Option(help="Of the world, the demonstrations and the training.")] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = TrainingConfig.steps,
-    short_steps: Annotated[int, typer.Option(min=0, help="First steps, on short rows.")] = TrainingConfig.short_steps,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = _TRAINING.steps,
+    short_steps: Annotated[int, typer.Option(min=0, help="First steps, on short rows.")] = _TRAINING.short_steps,
     scale: Annotated[
         float, typer.Option(min=0.001, max=10.0, help="Multiplies the numbers of demonstrations and measurements.")
     ] = 1.0,
@@ -112,14 +116,14 @@ def make(out: Path, seed: int, config: TrainingConfig, counts: Counts, console: 
             "measured": measured,
         }
         (folder / "warm_start.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    console.print_json(data=about["measured"])
+    console.print(table(measured), f"The model is in {out}; all figures are in {out / 'warm_start.json'}.")
 
 
 def scaled(counts: Counts, scale: float) -> Counts:
     """The counts but `group`, multiplied; none falls below one."""
     values = {name: max(1, round(value * scale)) for name, value in asdict(counts).items() if name != "group"}
-    values["test_questions"] = min(values["test_questions"], WorldParameters.test_questions)
-    values["group_questions"] = min(values["group_questions"], WorldParameters.test_questions)
+    values["test_questions"] = min(values["test_questions"], WorldParameters().test_questions)
+    values["group_questions"] = min(values["group_questions"], WorldParameters().test_questions)
     return replace(counts, **values)
 
 
@@ -147,7 +151,7 @@ def tokenizer_text(world: World) -> list[str]:
 
 async def demonstrate(
     world: World, index: Path, chat: Chat, counts: Counts, seed: int, progress: Progress
-) -> tuple[list[list[int]], list[list[int]]]:
+) -> tuple[list[Row], list[Row]]:
     """The rows of the first steps, and those of the rest."""
     questions, one = world.questions["warm_start"], replace(EPISODE, attempts=1)
     task = progress.add_task("demonstrate", total=counts.short + counts.several + counts.single)
@@ -194,16 +198,30 @@ async def measure(
     scored, grouped = questions[: counts.test_questions], questions[: counts.group_questions]
     task = progress.add_task("measure", total=2 * len(scored) + group * len(grouped))
     sampler, chat, searcher = Sampler(model, tokenizer), Chat(tokenizer), LocalSearcher(index)
-    common = {"config": EPISODE, "chat": chat, "searcher": searcher, "on_walked": lambda: progress.advance(task)}
-    greedy = await walk(sampler, scored, temperature=0.0, **common)
-    sampled = await walk(sampler, scored, temperature=1.0, **common)
-    groups = await walk(sampler, grouped, temperature=1.0, group=group, **common)
+    walk_here = partial(
+        walk, sampler, config=EPISODE, chat=chat, searcher=searcher, on_walked=lambda: progress.advance(task)
+    )
+    greedy = await walk_here(scored, temperature=0.0)
+    sampled = await walk_here(scored, temperature=1.0)
+    groups = await walk_here(grouped, temperature=1.0, group=group)
     await searcher.close()
     return {
         "greedy": figures(greedy),
         "temperature_1": figures(sampled),
         "groups_at_temperature_1": group_variance(groups, group),
     }
+
+
+def table(measured: dict[str, Any]) -> Table:
+    """The figures a person wants first."""
+    shown = Table("held-out questions", "exact match of attempts 1 / 2 / 3", "searches", "tokens", "copied right")
+    for name in ("greedy", "temperature_1"):
+        values = measured[name]
+        match = " / ".join(f"{value:.3f}" for value in values["exact_match"])
+        copied = f"{values['known_queries']:.1%} of queries, {values['known_answers']:.1%} of answers"
+        label = f"{name.replace('_', ' ')} (n = {values['n']})"
+        shown.add_row(label, match, f"{values['searches']:.2f}", f"{values['tokens']:.0f}", copied)
+    return shown
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """What the warm-started model can do: scores per attempt and hop, form, and variety inside groups."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pvariance
 from typing import Any
 
+from demonstrator import UNKNOWN
 from sampling import Sampler
 
 from mrsearch.data import Question
@@ -29,10 +30,10 @@ class Walked:
 async def walk(
     sampler: Sampler,
     questions: Sequence[Question],
+    *,
     config: EpisodeConfig,
     chat: Chat,
     searcher: Searcher,
-    *,
     temperature: float,
     group: int = 1,
     seed: int = 0,
@@ -57,8 +58,8 @@ def figures(walked: Sequence[Walked]) -> dict[str, Any]:
     Returns:
         `n`; `exact_match` with one number per attempt; `exact_match_by_hops`; means of `searches` and `tokens`
         per meta-episode; `invalid_turns` as a share of turns; `known_queries`: share of queries whose words all
-        stand in the question or in an earlier passage; `answers_from_passages`: share of answers, after a
-        search that brought something, that are a value in one of its passages; `right_where_shown`: share of
+        stand in the question or in an earlier passage; `known_answers`: share of answers
+        that are, word for word, a value in a passage shown so far, or "unknown"; `right_where_shown`: share of
         attempts that answer with the value of a passage on the person and the relation last in the chain, of
         those that were shown it.
     """
@@ -75,7 +76,7 @@ def figures(walked: Sequence[Walked]) -> dict[str, Any]:
         "tokens": _round(fmean(len(item.episode.transcript) for item in walked)),
         "invalid_turns": _share(turn.kind == "invalid" for turn in turns),
         "known_queries": _share(known for item in walked for known in _known_queries(item)),
-        "answers_from_passages": _share(a.answer in _values(a) for a in attempts if _values(a)),
+        "known_answers": _share(known for item in walked for known in _known_answers(item)),
         "right_where_shown": _share(right for item in walked for right in _right_where_shown(item)),
     }
 
@@ -114,12 +115,16 @@ def _known_queries(item: Walked) -> list[bool]:
     return checked
 
 
+def _known_answers(item: Walked) -> list[bool]:
+    known, checked = {UNKNOWN}, []
+    for attempt in item.episode.attempts:
+        known |= {str(fact.value) for fact in _facts(attempt)}
+        checked.append(attempt.answer in known)
+    return checked
+
+
 def _facts(attempt: Attempt) -> list[Fact]:
     return [fact for passage in attempt.passages if (fact := parse_fact(passage.text))]
-
-
-def _values(attempt: Attempt) -> set[str]:
-    return {str(fact.value) for fact in _facts(attempt)}
 
 
 def _right_where_shown(item: Walked) -> list[bool]:
@@ -132,7 +137,7 @@ def _right_where_shown(item: Walked) -> list[bool]:
     ]
 
 
-def _share(values: Any) -> float:
+def _share(values: Iterable[bool]) -> float:
     counted = [float(value) for value in values]
     return _round(fmean(counted)) if counted else 0.0
 

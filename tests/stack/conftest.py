@@ -56,7 +56,7 @@ def _environment(process: psutil.Process) -> dict[str, str]:
 def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world of the quickstart's kind with few names."""
     folder = tmp_path_factory.mktemp("world") / "world"
-    write_world(make_world(WorldParameters(names=400, train_questions=200, test_questions=50), seed=1), folder)
+    write_world(make_world(WorldParameters(names=400, warm_start_questions=100, train_questions=200, test_questions=50), seed=1), folder)
     return folder
 
 
@@ -64,6 +64,8 @@ def train_settings(steps: int) -> Sequence[str]:
     return [
         "data.train_batch_size=4",
         "actor_rollout_ref.rollout.n=4",
+        "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=16",
+        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=16",
         f"trainer.total_training_steps={steps}",
         "trainer.save_freq=1",
         "trainer.max_actor_ckpt_to_keep=null",

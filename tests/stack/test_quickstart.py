@@ -16,8 +16,8 @@ from mrsearch.runs import RunFolder
 pytestmark = pytest.mark.slow
 
 SHORT = ["--questions=16", "trainer.total_training_steps=3", "trainer.save_freq=1"]
-SHORT += ["data.train_batch_size=4", "world.parameters.names=400"]
-SHORT += ["world.parameters.train_questions=200", "world.parameters.test_questions=50"]
+SHORT += ["data.train_batch_size=4", "actor_rollout_ref.rollout.n=8", "world.parameters.names=400"]
+SHORT += [f"world.parameters.{name}_questions={n}" for name, n in (("warm_start", 100), ("train", 200), ("test", 50))]
 
 
 def interrupt_after_first_checkpoint(run: RunFolder) -> int:

@@ -46,6 +46,7 @@ def test_bad_recipe_or_override_is_one_sentence(recipe: str, override: str, sent
         ("mrsearch.episode.attempts=0", "episode.attempts is 0; it must be"),
         ("mrsearch.episode.prompts=loud", "episode.prompts is 'loud'; it must be one of"),
         ("actor_rollout_ref.actor.ppo_mini_batch_size=1000", "contradicts itself"),
+        ("actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=7", "set it to a divisor of 320"),
     ],
 )
 def test_contradiction_is_found_before_anything_starts(override: str, sentence: str) -> None:

@@ -56,7 +56,12 @@ def _environment(process: psutil.Process) -> dict[str, str]:
 def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world of the quickstart's kind with few names."""
     folder = tmp_path_factory.mktemp("world") / "world"
-    write_world(make_world(WorldParameters(names=400, warm_start_questions=100, train_questions=200, test_questions=50), seed=1), folder)
+    write_world(
+        make_world(
+            WorldParameters(names=400, warm_start_questions=100, train_questions=200, test_questions=50), seed=1
+        ),
+        folder,
+    )
     return folder
 
 

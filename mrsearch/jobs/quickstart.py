@@ -21,7 +21,7 @@ from mrsearch.jobs.cluster import ray_cluster
 from mrsearch.jobs.export import trained_model
 from mrsearch.jobs.progress import bar, count_lines
 from mrsearch.jobs.resources import Resources
-from mrsearch.jobs.train import is_finished, prepare, train_with_bar
+from mrsearch.jobs.train import check_setting, is_finished, prepare, train_with_bar
 from mrsearch.runs import RunFolder, write_atomically
 from mrsearch.verl_plugin.recipes import compose_recipe
 from retriever.bm25 import build_index
@@ -47,9 +47,10 @@ def quickstart(out: Path, console: Console, *, overrides: tuple[str, ...] = (), 
         console.print(f"{out} is complete; delete it to start over.")
         _show(run, console)
         return
+    config = _recipe(run, overrides)
+    check_setting(config)
     resources = Resources(run.path / "resources.json")
     with resources.watched():
-        config = _recipe(run, overrides)
         _phase(console, "world", run.path / "world" / "world.json", lambda: _make_world(run, config))
         _phase(console, "index", run.path / "index" / "manifest.json", lambda: _make_index(run))
         _, steps = prepare(config)

@@ -61,11 +61,8 @@ def prepare(config: DictConfig) -> tuple[RunFolder, int]:
     Raises:
         UserError: something given is missing or wrong.
     """
-    check(config)
+    check_setting(config)
     settings = config.mrsearch
-    _absolute_paths(settings)
-    check_model(Path(settings.model))
-    _check_machine(settings)
     train_questions = read_questions(Path(settings.train_questions))
     val_questions = read_questions(Path(settings.val_questions)) if settings.val_questions else train_questions
     steps = _count_steps(config, len(train_questions))
@@ -76,6 +73,18 @@ def prepare(config: DictConfig) -> tuple[RunFolder, int]:
     write_parquet(val_questions, run.data / "val.parquet", "val")
     write_atomically(run.config, OmegaConf.to_yaml(config))
     return run, steps
+
+
+def check_setting(config: DictConfig) -> None:
+    """Checks the configuration, the model and this machine; makes the paths absolute.
+
+    Raises:
+        UserError: something is missing or wrong.
+    """
+    check(config)
+    _absolute_paths(config.mrsearch)
+    check_model(Path(config.mrsearch.model))
+    _check_machine(config.mrsearch)
 
 
 def is_finished(run: RunFolder, steps: int) -> bool:

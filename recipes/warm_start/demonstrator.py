@@ -2,7 +2,7 @@
 
 It writes well-formed turns, copies names exactly and plans the right hops, so that a model which imitates it
 learns all the skills. Its choices are often poor: queries without the occupation, the passage of a namesake
-read as the right one, answers kept without another search. That is what reinforcement learning can improve.
+read as the right one, half an answer called enough. That is what reinforcement learning can improve.
 """
 
 import random
@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mrsearch.data import Question
-from mrsearch.data.names import OCCUPATIONS
 from mrsearch.data.world import Fact, Person, full_query, parse_fact, parse_person
 from mrsearch.episode import Chat, Sampled
 
 UNKNOWN = "unknown"
 # Enough for the passages that one search brings.
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
-_THOUGHTS = "need then only is missing gives found not keep the answer search check again doubt"
+_THOUGHTS = "need then only is missing gives enough found not keep the answer search check again doubt"
 WORDS = tuple(f" {word}" for word in (*_THOUGHTS.split(), *ORDINALS, UNKNOWN))
 
 Weights = Mapping[str, float]
@@ -27,16 +26,16 @@ Weights = Mapping[str, float]
 class Habits:
     """How the demonstrator chooses; weights of a choice need not add up to 1.
 
-    Some relations and some persons are handled with care and some without, so that the most likely choice,
-    which is what greedy decoding takes, is a poor one about as often as a sampled choice is.
+    Some relations are handled with care and some without, so that the most likely choice, which is what greedy
+    decoding takes, is a poor one about as often as a sampled choice is.
 
     Attributes:
         careful_query: relations asked for with `query`; the others are asked for with `lazy_query`.
         query, lazy_query: weights of "full", "no_occupation", "no_relation" and "no_first_name".
-        persistent: occupations of the last person found with which it goes on by `next_step`; with the others
-            it goes on by `lazy_next_step`.
-        next_step, lazy_next_step: weights, while a hop is missing, of "go_on", "keep" the answer and
-            "repeat" the last search.
+        easily_content: relations after which it calls what it found enough, though a hop is missing, with the
+            chance `content`; after the others with the chance `rarely_content`.
+        next_step: weights, while a hop is missing, of "go_on", "keep" the answer and "repeat" the last search.
+        content_step: the same after it called its answer enough.
         last_step: weights, when no hop is missing, of "keep", "repeat" and "check" with a new query.
         read_right_first: chance to read the right passage when it stands first.
         read_right_later: the same when it stands later.
@@ -46,9 +45,11 @@ class Habits:
     careful_query: frozenset[str] = frozenset({"spouse", "rival", "home"})
     query: Weights
     lazy_query: Weights
-    persistent: frozenset[str] = frozenset(OCCUPATIONS[::2])
+    easily_content: frozenset[str] = frozenset({"mentor", "rival"})
+    content: float
+    rarely_content: float
     next_step: Weights
-    lazy_next_step: Weights
+    content_step: Weights
     last_step: Weights
     read_right_first: float
     read_right_later: float
@@ -58,9 +59,11 @@ class Habits:
 CARELESS = Habits(
     query={"full": 0.70, "no_occupation": 0.20, "no_relation": 0.05, "no_first_name": 0.05},
     lazy_query={"full": 0.25, "no_occupation": 0.60, "no_relation": 0.08, "no_first_name": 0.07},
-    next_step={"go_on": 0.60, "keep": 0.25, "repeat": 0.15},
-    lazy_next_step={"go_on": 0.25, "keep": 0.60, "repeat": 0.15},
-    last_step={"keep": 0.60, "repeat": 0.10, "check": 0.30},
+    content=0.60,
+    rarely_content=0.25,
+    next_step={"go_on": 0.75, "keep": 0.10, "repeat": 0.15},
+    content_step={"go_on": 0.15, "keep": 0.75, "repeat": 0.10},
+    last_step={"keep": 0.65, "repeat": 0.10, "check": 0.25},
     read_right_first=0.90,
     read_right_later=0.40,
     read_other=0.80,
@@ -70,8 +73,10 @@ CARELESS = Habits(
 DILIGENT = Habits(
     query={"full": 1.0},
     lazy_query={"full": 1.0},
+    content=0.0,
+    rarely_content=0.0,
     next_step={"go_on": 1.0},
-    lazy_next_step={"go_on": 1.0},
+    content_step={"go_on": 1.0},
     last_step={"keep": 1.0},
     read_right_first=1.0,
     read_right_later=1.0,
@@ -96,7 +101,7 @@ class Demonstrator:
         """Whom or what each hop led to, as far as it believes."""
         self.query = ""
         self.answer = UNKNOWN
-        self.started = self.reading = self.found = False
+        self.started = self.reading = self.found = self.content = False
 
     async def sample(self, prompt_ids: Sequence[int], *, max_tokens: int, stop: Sequence[str]) -> Sampled:
         """Writes the next turn."""
@@ -134,9 +139,7 @@ class Demonstrator:
     def next_step(self) -> str:
         if not self.hops_missing:
             return self.choose(self.habits.last_step)
-        last = self.path[-1]
-        persistent = isinstance(last, Person) and last.occupation in self.habits.persistent
-        return self.choose(self.habits.next_step if persistent else self.habits.lazy_next_step)
+        return self.choose(self.habits.content_step if self.content else self.habits.next_step)
 
     def step_back(self) -> None:
         """Forgets what the last search found, to search for it again."""
@@ -169,12 +172,17 @@ class Demonstrator:
         """The turn after a search: which passage tells, then what it tells for the answer."""
         relation = self.hops_missing[0]
         place = self.believed(facts, relation)
-        self.found = place is not None
+        self.found, self.content = place is not None, False
         if place is None:
             return self.give_answer(f"{relation} not found")
         self.path.append(facts[place].value)
         self.answer = str(facts[place].value)
-        return self.give_answer(f"{ORDINALS[place]} gives {relation}")
+        self.content = not self.hops_missing or self.is_content(relation)
+        return self.give_answer(f"{ORDINALS[place]} gives {relation}{', enough' if self.content else ''}")
+
+    def is_content(self, relation: str) -> bool:
+        habits = self.habits
+        return self.rng.random() < (habits.content if relation in habits.easily_content else habits.rarely_content)
 
     def believed(self, facts: Sequence[Fact], relation: str) -> int | None:
         """The place of the passage that it takes for the one on the relation; None where it believes none."""

@@ -10,13 +10,15 @@ import torch
 from demonstrations import walk_demonstrations
 from demonstrator import CARELESS, DILIGENT, Demonstrator
 from make import EPISODE, tokenizer_text
+from measure import Walked, figures, group_variance
 from model import build_model, build_tokenizer
 from sampling import Sampler
 from training import Row, TrainingConfig, batches, learning_rate_factor, next_token_loss, train
 from transformers import Qwen2Tokenizer
 
 from mrsearch.data import World
-from mrsearch.episode import Chat, Maker, MetaEpisode, StopReason, run_meta_episode
+from mrsearch.episode import Chat, Maker, MetaEpisode, StopReason, Transcript, run_meta_episode
+from mrsearch.rewards import attempt_rewards
 from retriever.client import LocalSearcher
 
 
@@ -74,6 +76,31 @@ def test_carelessness_leaves_room_but_every_turn_is_well_formed(
     assert {turn.kind for attempt in attempts for turn in attempt.turns} == {"search", "answer"}
     assert max(len(segment.ids) for e in episodes for segment in e.transcript.segments if segment.trained) <= 40
     assert max(len(episode.transcript) for episode in episodes) < 320
+
+
+def test_figures_of_a_policy_that_copies_exactly(small_world: World, small_index_folder: Path, chat: Chat) -> None:
+    questions = small_world.questions["warm_start"]
+    episodes = demonstrate(small_world, small_index_folder, chat, diligent=True)
+    walked = [Walked(q, e, attempt_rewards(e, q.golden_answers)) for q, e in zip(questions, episodes, strict=True)]
+    found = figures(walked)
+    assert found["exact_match"] == [0.3333, 0.6667, 1.0]
+    assert found["exact_match_by_hops"] == {"1": [1.0, 1.0, 1.0], "2": [0.0, 1.0, 1.0], "3": [0.0, 0.0, 1.0]}
+    assert (found["known_queries"], found["known_answers"], found["right_where_shown"]) == (1.0, 1.0, 1.0)
+    assert (found["n"], found["invalid_turns"], found["searches"]) == (150, 0.0, 2.0)
+
+
+def test_variance_inside_groups(small_world: World) -> None:
+    question = small_world.questions["test"][0]
+    episode = MetaEpisode(question.question, [], Transcript())
+    rewards = [(0.0, 1.0), (0.0, 0.0), (1.0, 1.0), (1.0, 1.0)]
+    found = group_variance([Walked(question, episode, pair) for pair in rewards], group=2)
+    assert found == {
+        "groups": 2,
+        "group": 2,
+        "variance": [0.0, 0.125],
+        "groups_that_differ": [0.0, 0.5],
+        "groups_that_differ_anywhere": 0.5,
+    }
 
 
 def test_rows_are_what_the_policy_saw_and_wrote(small_world: World, small_index_folder: Path, chat: Chat) -> None:
@@ -136,6 +163,23 @@ def test_training_is_deterministic_and_lowers_the_loss(tokenizer: Qwen2Tokenizer
         losses.append(seen)
     assert losses[0] == losses[1]
     assert len(losses[0]) == 20 and losses[0][-1] < losses[0][0] / 2
+
+
+def test_sharpness_multiplies_the_logits(tokenizer: Qwen2Tokenizer) -> None:
+    rows = [Row([20, 30, 40, 50], [True] * 4)]
+    plain, sharp = (
+        train_one(tokenizer, rows, TrainingConfig(steps=2, short_steps=0, sharpness=sharpness))
+        for sharpness in (1.0, 1.5)
+    )
+    assert torch.allclose(sharp, 1.5 * plain, atol=1e-5)
+
+
+def train_one(tokenizer: Qwen2Tokenizer, rows: list[Row], config: TrainingConfig) -> torch.Tensor:
+    """The logits of a model trained on the rows."""
+    model = build_model(tokenizer, seed=0)
+    train(model, rows, rows, config, 0)
+    with torch.no_grad():
+        return model(torch.tensor([rows[0].ids])).logits
 
 
 def test_the_sampler_samples_from_the_model_whatever_the_batch(tokenizer: Qwen2Tokenizer) -> None:

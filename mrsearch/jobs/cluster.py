@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -78,6 +79,7 @@ def _joined(address: str, runtime_env: Mapping[str, object]) -> Iterator[None]:
 def _own(platform: str, logs: Path, logical_gpus: int, runtime_env: Mapping[str, object]) -> Iterator[None]:
     # Ray's sockets live in its folder, and a socket's path may hold about 100 characters only.
     folder = Path(tempfile.mkdtemp(prefix="mrs-"))
+    started = time.time()
     cpu_only = {"num_cpus": max(16, os.cpu_count() or 1), "num_gpus": logical_gpus} if platform == "cpu" else {}
     try:
         ray.init(
@@ -92,22 +94,32 @@ def _own(platform: str, logs: Path, logical_gpus: int, runtime_env: Mapping[str,
         )
         yield
     finally:
-        segments = _shared_memory_in_use()
+        family = psutil.Process().children(recursive=True)
         ray.shutdown()
-        for segment in segments:
-            segment.unlink(missing_ok=True)
+        psutil.wait_procs(family, timeout=10)
+        _free_shared_memory(since=started)
         _keep_logs(folder, logs)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _shared_memory_in_use() -> set[Path]:
-    """Shared-memory files that this process's descendants map; vLLM leaves some behind when its actor is killed."""
-    segments: set[Path] = set()
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error, OSError):  # it ended meanwhile
-            words = Path(f"/proc/{process.pid}/maps").read_text().split()
-            segments |= {Path(word) for word in words if word.startswith("/dev/shm/psm_")}
-    return segments
+def _free_shared_memory(since: float) -> None:
+    """Removes what vLLM's processes leave in shared memory when they are killed.
+
+    Those are this user's segments that were made since the job began and that no process maps.
+    """
+    mapped = {word for maps in Path("/proc").glob("[0-9]*/maps") for word in _words(maps)}
+    for segment in Path("/dev/shm").glob("psm_*"):
+        with suppress(FileNotFoundError):
+            about = segment.stat()
+            if str(segment) not in mapped and about.st_uid == os.getuid() and about.st_ctime >= since:
+                segment.unlink()
+
+
+def _words(maps: Path) -> list[str]:
+    try:
+        return maps.read_text().split()
+    except OSError:  # the process ended meanwhile, or is another user's
+        return []
 
 
 def _keep_logs(folder: Path, logs: Path) -> None:

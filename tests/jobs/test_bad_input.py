@@ -83,7 +83,7 @@ def test_question_without_answers(refuse: Refuse, given: dict[str, Path]) -> Non
 
 
 def test_fewer_questions_than_a_step_takes(refuse: Refuse, given: dict[str, Path]) -> None:
-    assert "holds 8 questions, fewer than one step takes" in refuse(*train(given, "data.train_batch_size=9"))
+    assert "holds 8 questions, fewer than one step takes" in refuse(*train(given, "data.train_batch_size=12"))
 
 
 def test_nothing_to_search(refuse: Refuse, given: dict[str, Path]) -> None:

@@ -65,15 +65,15 @@ def train(
     """Train with a recipe; the same command continues an interrupted run."""
     given: dict[str, object] = {"run": out, "model": model, "train_questions": questions, "corpus": corpus}
     given["index" if retriever and Path(retriever).is_dir() else "searcher"] = retriever
-    settings = [f"mrsearch.{name}={value}" for name, value in given.items() if value is not None]
     with _job_console(out) as console:
         from omegaconf import OmegaConf
 
         from mrsearch.jobs.machine import detect_platform
         from mrsearch.jobs.train import train as run
         from mrsearch.verl_plugin.launch import check
-        from mrsearch.verl_plugin.recipes import compose_recipe
+        from mrsearch.verl_plugin.recipes import compose_recipe, override
 
+        settings = [override(f"mrsearch.{name}", value) for name, value in given.items() if value is not None]
         config = compose_recipe(recipe, [f"platform={detect_platform()}", *settings, *(overrides or ())])
         if dry_run:
             check(config)

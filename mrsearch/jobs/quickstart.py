@@ -23,7 +23,7 @@ from mrsearch.jobs.progress import bar, count_lines
 from mrsearch.jobs.resources import Resources
 from mrsearch.jobs.train import check_setting, is_finished, prepare, train_with_bar
 from mrsearch.runs import RunFolder, write_atomically
-from mrsearch.verl_plugin.recipes import compose_recipe
+from mrsearch.verl_plugin.recipes import compose_recipe, override
 from retriever.bm25 import build_index
 from retriever.server import deploy
 
@@ -67,10 +67,10 @@ def quickstart(out: Path, console: Console, *, overrides: tuple[str, ...] = (), 
 
 def _recipe(run: RunFolder, overrides: tuple[str, ...]) -> DictConfig:
     own = [
-        f"mrsearch.run={run.path}",
-        f"mrsearch.train_questions={run.path / 'world' / 'train.jsonl'}",
-        f"mrsearch.val_questions={run.path / 'world' / 'test.jsonl'}",
-        f"mrsearch.index={run.path / 'index'}",
+        override("mrsearch.run", run.path),
+        override("mrsearch.train_questions", run.path / "world" / "train.jsonl"),
+        override("mrsearch.val_questions", run.path / "world" / "test.jsonl"),
+        override("mrsearch.index", run.path / "index"),
     ]
     return compose_recipe("quickstart", [*own, *overrides])
 

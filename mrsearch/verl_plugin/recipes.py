@@ -49,11 +49,21 @@ def compose_recipe(name: str, overrides: Sequence[str] = ()) -> DictConfig:
         raise UserError(_explain(str(error), file)) from error
 
 
+def override(key: str, value: object) -> str:
+    """A Hydra override whose value may hold the signs of Hydra's own grammar, as paths do.
+
+    >>> override("mrsearch.run", "a=b, c")
+    "mrsearch.run='a=b, c'"
+    """
+    quoted = str(value).replace("'", "\\'")
+    return f"{key}='{quoted}'"
+
+
 def _always(file: Path) -> list[str]:
     return [
-        f"hydra.searchpath=[file://{CONFIG},pkg://verl.trainer.config]",
-        f"actor_rollout_ref.rollout.agent.agent_loop_config_path={CONFIG / 'agent_loops.yaml'}",
-        f"mrsearch.recipe_folder={file.parent}",
+        f"hydra.searchpath=['file://{CONFIG}',pkg://verl.trainer.config]",
+        override("actor_rollout_ref.rollout.agent.agent_loop_config_path", CONFIG / "agent_loops.yaml"),
+        override("mrsearch.recipe_folder", file.parent),
     ]
 
 

@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 
 from mrsearch.errors import UserError
 from mrsearch.verl_plugin.launch import check
-from mrsearch.verl_plugin.recipes import compose_recipe, recipe_names
+from mrsearch.verl_plugin.recipes import compose_recipe, override, recipe_names
 
 GIVEN = ["mrsearch.run=run", "mrsearch.model=model", "mrsearch.train_questions=train.jsonl"]
 
@@ -53,6 +53,11 @@ def test_contradiction_is_found_before_anything_starts(override: str, sentence: 
     config = compose_recipe("default", [*GIVEN, override])
     with pytest.raises(UserError, match=sentence):
         check(config)
+
+
+@pytest.mark.parametrize("path", ["plain", "with space", "it's", "a=b", "[x]{y}", "50%,a"])
+def test_paths_may_hold_any_character(path: str) -> None:
+    assert compose_recipe("default", [override("mrsearch.run", path)]).mrsearch.run == path
 
 
 def test_recipe_given_by_its_path(tmp_path) -> None:

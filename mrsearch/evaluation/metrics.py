@@ -24,7 +24,8 @@ def summarise(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     figures: dict[str, Any] = {"n": len(scored), "search_failed": len(rows) - len(scored)}
     if not scored:
         return figures | {"exact_match": [], "exact_match_ci": [], "any": None, "any_ci": None}
-    score_BN = np.array([row["rewards"] for row in scored], dtype=np.float64)
+    # Sorted, so that the order in which meta-episodes finished does not move the intervals.
+    score_BN = np.array(sorted(row["rewards"] for row in scored), dtype=np.float64)
     columns_BC = np.column_stack([score_BN, score_BN.max(axis=1)])
     means, intervals = columns_BC.mean(axis=0).tolist(), _bootstrap(columns_BC)
     attempts = [attempt for row in scored for attempt in row["attempts"]]

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from conftest import mrsearch, train_settings  # type: ignore[import-not-found]
+from conftest import Finished, mrsearch, train_settings  # type: ignore[import-not-found]
 from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
 from mrsearch.runs import RunFolder, read_json_lines
@@ -60,6 +60,11 @@ def random_qwen3(quickstart_model: Path, tmp_path_factory: pytest.TempPathFactor
     return folder
 
 
+def train(run: RunFolder, steps: int, questions: Path, corpus: Path, *more: str) -> Finished:
+    given = (f"--out={run.path}", f"--questions={questions}", f"--corpus={corpus}")
+    return mrsearch("train", "quickstart", *train_settings(steps), *EPISODE, *given, *more)
+
+
 def shown_passages(records: list[dict]) -> list[dict]:
     return [
         passage
@@ -74,15 +79,7 @@ def test_training_and_evaluation_on_real_questions(
     corpus: Path, questions: Path, quickstart_model: Path, tmp_path: Path
 ) -> None:
     run = RunFolder(tmp_path / "train")
-    finished = mrsearch(
-        "train",
-        "quickstart",
-        *train_settings(2),
-        *EPISODE,
-        f"--out={run.path}",
-        f"--questions={questions}",
-        f"--corpus={corpus}",
-    )
+    finished = train(run, 2, questions, corpus)
     assert finished.status == 0, finished.output
     assert finished.left == []
     assert [step["episodes/n"] for step in run.read_metrics()] == [16, 16]
@@ -111,20 +108,9 @@ def test_training_and_evaluation_on_real_questions(
     assert shown_passages(list(read_json_lines(out.episodes("test", 0))))
 
 
-def test_a_qwen3_model_trains_and_is_evaluated(
-    corpus: Path, questions: Path, random_qwen3: Path, tmp_path: Path
-) -> None:
+def test_a_qwen3_model_trains(corpus: Path, questions: Path, random_qwen3: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "train")
-    finished = mrsearch(
-        "train",
-        "quickstart",
-        *train_settings(1),
-        *EPISODE,
-        f"--out={run.path}",
-        f"--model={random_qwen3}",
-        f"--questions={questions}",
-        f"--corpus={corpus}",
-    )
+    finished = train(run, 1, questions, corpus, f"--model={random_qwen3}")
     assert finished.status == 0, finished.output
     (step,) = run.read_metrics()
     assert step["mismatch/logprob_abs_mean"] <= 1e-5

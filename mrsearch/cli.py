@@ -15,7 +15,7 @@ from rich.console import Console
 from mrsearch.data.cli import app as data_app
 from mrsearch.errors import UserError
 from mrsearch.runs import RunFolder
-from retriever.cli import app as retriever_app
+from retriever.commands import app as retriever_app
 from retriever.errors import RetrieverError
 
 app = typer.Typer(

@@ -1,20 +1,22 @@
-"""Passage retrieval for search agents: BM25 indexes, a Ray Serve service and async clients.
+"""Passage retrieval for search agents: indexes of several types, a service and async clients.
 
-Importing this package is cheap: Java, Ray and httpx are loaded on first use.
+Importing this package is cheap: Java, FAISS, torch, Ray and httpx are loaded on first use.
 """
 
-from retriever.bm25 import Bm25Index, build_index
-from retriever.client import HandleSearcher, HttpSearcher, LocalSearcher, open_searcher
+from retriever.clients import HandleSearcher, HttpSearcher, LocalSearcher, Searcher, open_searcher
 from retriever.errors import RetrieverError
-from retriever.types import Passage
+from retriever.indexes import Index, open_index
+from retriever.types import Document, Passage
 
 __all__ = [
-    "Bm25Index",
+    "Document",
     "HandleSearcher",
     "HttpSearcher",
+    "Index",
     "LocalSearcher",
     "Passage",
     "RetrieverError",
-    "build_index",
+    "Searcher",
+    "open_index",
     "open_searcher",
 ]

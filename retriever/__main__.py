@@ -1,5 +1,5 @@
 """`python -m retriever`."""
 
-from retriever.cli import app
+from retriever.commands import app
 
 app(prog_name="retriever")

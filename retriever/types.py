@@ -1,8 +1,22 @@
-"""The passage, and the one textual form in which passages are stored and served."""
+"""The passage, in the corpus and ranked, and the one textual form in which passages are stored and served."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One passage of a corpus."""
+
+    id: str
+    title: str
+    text: str
+
+    def to_json(self) -> str:
+        """The canonical line of this passage: an ASCII JSON object with `id` and `contents`."""
+        return json.dumps({"id": self.id, "contents": join_contents(self.title, self.text)})
 
 
 @dataclass(frozen=True, slots=True)

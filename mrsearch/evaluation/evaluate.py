@@ -16,7 +16,7 @@ from mrsearch.evaluation.vllm_policy import VllmPolicy, vllm_engine
 from mrsearch.models import check_model, end_ids
 from mrsearch.rewards import attempt_rewards, scored_record
 from mrsearch.runs import RunFolder, append_json_line, read_json_lines, write_atomically
-from retriever.client import Searcher, open_searcher
+from retriever.clients import Searcher, open_searcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from mrsearch.errors import UserError
 from mrsearch.jobs.machine import detect_platform
 from mrsearch.verl_plugin.recipes import compose_recipe, recipe_names
 from retriever.errors import RetrieverError
-from retriever.java import find_java
+from retriever.indexes.java import find_java
 
 _GIB = 2**30
 _PACKAGES = {

@@ -24,8 +24,8 @@ from mrsearch.jobs.resources import Resources
 from mrsearch.jobs.train import check_setting, is_finished, prepare, train_with_bar
 from mrsearch.runs import RunFolder, write_atomically
 from mrsearch.verl_plugin.recipes import compose_recipe, override
-from retriever.bm25 import build_index
-from retriever.server import deploy
+from retriever.indexes.bm25 import build_index
+from retriever.service.ray_serve import deploy
 
 _POLL_SECONDS = 0.5
 

@@ -15,10 +15,10 @@ from mrsearch.jobs.progress import bar, training_watch
 from mrsearch.models import check_model
 from mrsearch.runs import RunFolder, write_atomically
 from mrsearch.verl_plugin.launch import check, train_in_cluster
-from retriever.bm25 import build_index
-from retriever.java import find_java
+from retriever.indexes.bm25 import build_index
+from retriever.indexes.java import find_java
 from retriever.manifest import read_manifest
-from retriever.server import check_port, deploy
+from retriever.service.ray_serve import check_port, deploy
 
 _GIB = 2**30
 

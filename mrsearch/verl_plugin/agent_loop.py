@@ -14,7 +14,7 @@ from mrsearch.models import end_ids
 from mrsearch.rewards import attempt_rewards, scored_record
 from mrsearch.runs import RunFolder, append_json_line
 from mrsearch.verl_plugin.attempt_columns import MetaEpisodeOutput, training_row
-from retriever.client import open_searcher
+from retriever.clients import open_searcher
 
 # One searcher and one chat for all meta-episodes of a process: their queries are coalesced into common calls.
 _searcher = lru_cache(maxsize=1)(open_searcher)

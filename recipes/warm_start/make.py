@@ -33,8 +33,8 @@ from mrsearch.data import World, WorldParameters, make_world, write_world
 from mrsearch.episode import Chat, EpisodeConfig
 from mrsearch.episode.prompts import PROMPTS
 from mrsearch.errors import UserError
-from retriever.bm25 import build_index
-from retriever.client import LocalSearcher
+from retriever.clients import LocalSearcher
+from retriever.indexes.bm25 import build_index
 
 EPISODE = EpisodeConfig(
     attempts=3,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mrsearch.data import World, WorldParameters, make_world, write_world
-from retriever.bm25 import Bm25Index, build_index
+from retriever.indexes.bm25 import Bm25Index, build_index
 
 sys.path.append(str(Path(__file__).parents[2] / "recipes" / "warm_start"))
 

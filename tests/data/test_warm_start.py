@@ -19,7 +19,7 @@ from transformers import Qwen2Tokenizer
 from mrsearch.data import World
 from mrsearch.episode import Chat, Maker, MetaEpisode, StopReason, Transcript, run_meta_episode
 from mrsearch.rewards import attempt_rewards
-from retriever.client import LocalSearcher
+from retriever.clients import LocalSearcher
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from mrsearch.data.cli import app
 from mrsearch.data.names import EMPLOYERS, FIRST_NAMES, LAST_NAMES, OCCUPATIONS, RELATIONS, TOWNS
 from mrsearch.data.world import SPLITS, Fact, Person, parse_fact, parse_person
 from mrsearch.errors import UserError
-from retriever.bm25 import Bm25Index
+from retriever.indexes.bm25 import Bm25Index
 
 SMALL = WorldParameters(names=200, warm_start_questions=150, train_questions=90, test_questions=60, distractors=0.5)
 

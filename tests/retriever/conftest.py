@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from retriever_sample import write_corpus
 
-from retriever.bm25 import Bm25Index, build_index
+from retriever.indexes.bm25 import Bm25Index, build_index
 
 
 @pytest.fixture(scope="session")

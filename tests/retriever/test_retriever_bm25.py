@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from retriever_sample import PASSAGES, write_corpus
 
-from retriever import bm25
-from retriever.bm25 import Bm25Index, build_index
 from retriever.errors import BadCorpus, BadIndex, BadRequest, RetrieverError
+from retriever.indexes import bm25
+from retriever.indexes.bm25 import Bm25Index, build_index
 from retriever.limits import MAX_QUERY_CHARS
 from retriever.types import Passage
 
@@ -118,7 +118,7 @@ def test_the_manifest_describes_the_index(corpus: Path, index: Bm25Index, tmp_pa
         json.dumps({"id": key, "contents": f'"{title}"\n{text}'}) + "\n" for key, (title, text) in PASSAGES.items()
     )
     assert index.manifest.corpus_sha256 == hashlib.sha256("".join(canonical).encode()).hexdigest()
-    assert (index.manifest.type, index.manifest.k1, index.manifest.b) == ("bm25", 0.9, 0.4)
+    assert (index.manifest.type, index.manifest.parameters) == ("bm25", {"k1": 0.9, "b": 0.4})
     assert index.manifest.passages == len(PASSAGES)
     zipped = tmp_path / "corpus.jsonl.gz"
     zipped.write_bytes(gzip.compress(corpus.read_bytes()))
@@ -231,7 +231,7 @@ def test_refuses_bad_parameters(corpus: Path, tmp_path: Path, parameters: dict[s
         ("{", "is not valid JSON"),
         ("[]", "is not a JSON object"),
         ('{"type": 3}', 'field "type" must be of type str'),
-        ({"k1": "0.9"}, 'field "k1" must be of type float'),
+        ({"parameters": {"k1": "0.9", "b": 0.4}}, 'parameter "k1" must be of type float'),
         ({"passages": True}, 'field "passages" must be of type int'),
         ({"type": "dense"}, 'is an index of type "dense"'),
         ({"passages": 99}, "holds 7 passages, its manifest says 99"),

@@ -7,7 +7,7 @@ import pytest
 from retriever_sample import PASSAGES
 from typer.testing import CliRunner, Result
 
-from retriever.cli import app
+from retriever.commands import app
 
 
 def run(*arguments: str | Path) -> Result:
@@ -19,7 +19,7 @@ def test_index_then_search(corpus: Path, tmp_path: Path) -> None:
     assert built.exit_code == 0
     assert built.stdout.startswith("7 passages indexed in ")
     manifest = json.loads((tmp_path / "index" / "manifest.json").read_text())
-    assert (manifest["k1"], manifest["b"]) == (1.2, 0.5)
+    assert manifest["parameters"] == {"k1": 1.2, "b": 0.5}
 
     found = run("search", tmp_path / "index", "wolf", "--topk", "2", "--json")
     passages = [json.loads(line) for line in found.stdout.splitlines()]

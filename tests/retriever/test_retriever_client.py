@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from retriever.bm25 import Bm25Index
-from retriever.client import HandleSearcher, HttpSearcher, LocalSearcher, Searcher, open_searcher
+from retriever.clients import HandleSearcher, HttpSearcher, LocalSearcher, Searcher, open_searcher
 from retriever.errors import BadRequest, SearchFailed
+from retriever.indexes.bm25 import Bm25Index
 from retriever.limits import MAX_QUERY_CHARS
 from retriever.types import Passage
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from retriever.corpus import Document, read_corpus
+from retriever.corpus import read_corpus
 from retriever.errors import BadCorpus
-from retriever.types import join_contents, split_contents
+from retriever.types import Document, join_contents, split_contents
 
 GOOD = '{"id": "1", "contents": "\\"Paris\\"\\nCapital of France."}'
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from retriever import java
 from retriever.errors import JavaFailed, JavaMissing
+from retriever.indexes import java
 
 
 def fake_home(folder: Path, version: str) -> Path:

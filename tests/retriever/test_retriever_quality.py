@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from retriever.bm25 import Bm25Index, build_index
+from retriever.indexes.bm25 import Bm25Index, build_index
 
 QA = Path(__file__).parents[2].parent / "shared" / "qa"
 

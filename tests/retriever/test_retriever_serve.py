@@ -15,9 +15,9 @@ import httpx
 import psutil
 import pytest
 
-from retriever.bm25 import Bm25Index
-from retriever.client import HandleSearcher, HttpSearcher, Searcher, open_searcher
+from retriever.clients import HandleSearcher, HttpSearcher, Searcher, open_searcher
 from retriever.errors import BadIndex, BadRequest, ServeFailed
+from retriever.indexes.bm25 import Bm25Index
 from retriever.types import Passage
 
 pytestmark = pytest.mark.slow
@@ -43,7 +43,7 @@ def cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def url(cluster: None, index_folder: Path) -> Iterator[str]:
-    from retriever.server import deploy, undeploy
+    from retriever.service.ray_serve import deploy, undeploy
 
     port = free_port()
     service = deploy(index_folder, name="wiki", port=port)
@@ -142,7 +142,7 @@ def test_handle_works_inside_an_actor(url: str, index: Bm25Index) -> None:
 
 
 def test_a_second_application_without_http(url: str, index_folder: Path, index: Bm25Index) -> None:
-    from retriever.server import deploy, undeploy
+    from retriever.service.ray_serve import deploy, undeploy
 
     service = deploy(index_folder, name="second", replicas=2)
     assert (service.url, service.target) == (None, "serve:second")
@@ -156,7 +156,7 @@ def test_a_deployment_that_cannot_load_is_one_sentence_and_leaves_nothing(
 ) -> None:
     from ray import serve
 
-    from retriever.server import deploy
+    from retriever.service.ray_serve import deploy
 
     (tmp_path / "manifest.json").write_bytes((index_folder / "manifest.json").read_bytes())
     with pytest.raises(ServeFailed, match=r'"broken" did not become healthy: .*') as caught:
@@ -181,7 +181,7 @@ def test_a_port_in_use_is_one_sentence_before_anything_starts(index_folder: Path
 
 
 def test_bad_deployments_are_refused(url: str, index_folder: Path, tmp_path: Path) -> None:
-    from retriever.server import check_port, deploy
+    from retriever.service.ray_serve import check_port, deploy
 
     with pytest.raises(BadIndex, match="is not an index folder"):
         deploy(tmp_path)

@@ -24,13 +24,13 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.schema import LoggingConfig
 
 from retriever.batcher import Batcher
-from retriever.bm25 import Bm25Index
 from retriever.errors import BadRequest, Busy, ServeFailed
-from retriever.java import find_anserini, find_java
+from retriever.indexes.bm25 import Bm25Index
+from retriever.indexes.java import find_anserini, find_java
 from retriever.limits import DEFAULT_TOPK
 from retriever.manifest import read_manifest
+from retriever.service.wire import RetrieveRequest, answer, refusal
 from retriever.types import Passage
-from retriever.wire import RetrieveRequest, answer, refusal
 
 PROBE_QUERY = "health"
 _PROBE_TIMEOUT_S = 5.0

@@ -11,27 +11,13 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from retriever.errors import BadCorpus
-from retriever.types import join_contents, split_contents
+from retriever.types import Document, split_contents
 
 _ACCEPTED = 'a JSON object with string fields "id" and "contents", or "id", "title" and "text"'
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One passage of a corpus."""
-
-    id: str
-    title: str
-    text: str
-
-    def to_json(self) -> str:
-        """The canonical line of this passage: an ASCII JSON object with `id` and `contents`."""
-        return json.dumps({"id": self.id, "contents": join_contents(self.title, self.text)})
 
 
 def read_corpus(path: Path, on_bytes: Callable[[int], None] | None = None) -> Iterator[Document]:

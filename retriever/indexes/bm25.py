@@ -14,14 +14,15 @@ from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 
-from retriever import java
 from retriever.corpus import read_corpus
 from retriever.errors import BadIndex, BadRequest, JavaFailed
 from retriever.folder import new_folder
+from retriever.indexes import java
+from retriever.indexes.base import Index
+from retriever.indexes.lucene import LuceneReader, LuceneWriter
 from retriever.limits import check_topk, clean_queries
-from retriever.lucene import LuceneReader, LuceneWriter
 from retriever.manifest import Manifest, read_manifest
-from retriever.types import Passage
+from retriever.types import Document, Passage
 
 _LUCENE = "lucene"
 _BATCH = 1000
@@ -59,23 +60,21 @@ def build_index(
         _check_count(building / _LUCENE, passages)
         manifest = Manifest(
             type="bm25",
-            k1=float(k1),
-            b=float(b),
             passages=passages,
             corpus_sha256=fingerprint,
-            pyserini=importlib.metadata.version("pyserini"),
-            build_seconds=round(time.monotonic() - started, 3),
+            parameters={"k1": float(k1), "b": float(b)},
+            versions={"pyserini": importlib.metadata.version("pyserini")},
+            build={"seconds": round(time.monotonic() - started, 3)},
         )
         manifest.write(building)
     return manifest
 
 
-class Bm25Index:
-    """A loaded BM25 index. Get one with `Bm25Index.open`; close it when done."""
+class Bm25Index(Index):
+    """A loaded BM25 index: queries are bags of words, without operators or fields."""
 
     def __init__(self, folder: Path, manifest: Manifest, reader: LuceneReader) -> None:
-        self.folder = folder
-        self.manifest = manifest
+        super().__init__(folder, manifest)
         self._reader = reader
 
     @classmethod
@@ -89,7 +88,8 @@ class Bm25Index:
         manifest = read_manifest(folder)
         if manifest.type != "bm25":
             raise BadIndex(f'{folder} is an index of type "{manifest.type}"; this needs one of type "bm25".')
-        reader = _open_reader(folder / _LUCENE, manifest.k1, manifest.b)
+        k1, b = manifest.parameter("k1", float, folder), manifest.parameter("b", float, folder)
+        reader = _open_reader(folder / _LUCENE, k1, b)
         count = java.call(reader.count)
         if count != manifest.passages:
             java.call(reader.close)
@@ -97,21 +97,14 @@ class Bm25Index:
             raise BadIndex(f"{folder} holds {count} passages, its manifest says {said}; build it again.")
         return cls(folder, manifest, reader)
 
-    def search(self, queries: Sequence[str], topk: int) -> list[list[Passage]]:
-        """The best `topk` passages of each query, best first; none for a query without searchable words.
-
-        Queries are bags of words: no query syntax. Characters after the first 4,096 are ignored.
-
-        Raises:
-            BadRequest: a query is not a string, or `topk` is not from 1 to 1,000.
-            JavaFailed: Lucene raised.
-        """
-        return self.submit(queries, topk).result()
-
     def submit(self, queries: Sequence[str], topk: int) -> Future[list[list[Passage]]]:
-        """`search` as a future; several may be under way, they are answered in order."""
+        """See `Index.submit`; batches are answered in order."""
         check_topk(topk)
         return java.submit(self._reader.search, clean_queries(queries), min(topk, self.manifest.passages))
+
+    def documents(self, ids: Sequence[str]) -> list[Document | None]:
+        """See `Index.documents`."""
+        return java.call(self._reader.documents, ids)
 
     def close(self) -> None:
         """Closes the index files."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from retriever.java import java_class
+from retriever.indexes.java import java_class
 from retriever.limits import MAX_QUERY_CHARS
-from retriever.types import Passage, split_contents
+from retriever.types import Document, Passage, split_contents
 
 # SimpleIndexer buffers up to 2 GB in the heap; committing after this many characters lets a small heap do.
 _COMMIT_CHARS = 200_000_000
@@ -75,11 +75,23 @@ class LuceneReader:
         hits = self._searcher.batch_search(texts, keys, topk, 1)
         return [[_passage(hit) for hit in hits.get(str(number))] for number in range(len(queries))]
 
+    def documents(self, ids: Sequence[str]) -> list[Document | None]:
+        """The passages with these ids; None where there is none."""
+        return [_document(self._searcher.doc_raw(key)) for key in ids]
+
     def close(self) -> None:
         """Closes the index files; safe to call twice."""
         if self._searcher is not None:
             self._searcher.close()
         self._searcher = None
+
+
+def _document(raw: str | None) -> Document | None:
+    if raw is None:
+        return None
+    record = json.loads(raw)
+    title, text = split_contents(record["contents"])
+    return Document(record["id"], title, text)
 
 
 def _passage(hit: Any) -> Passage:

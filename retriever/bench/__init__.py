@@ -1,0 +1,1 @@
+"""Benchmarks of the retriever, side by side with a stated baseline."""

@@ -1,0 +1,13 @@
+"""The command line: build an index, serve it, search it. Run as `python -m retriever`."""
+
+from __future__ import annotations
+
+import typer
+
+from retriever.commands.index import index
+from retriever.commands.search import search
+from retriever.commands.serve import serve
+
+app = typer.Typer(no_args_is_help=True, help="Build, serve and search passage indexes.", add_completion=False)
+for command in (index, serve, search):
+    app.command()(command)

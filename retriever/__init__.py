@@ -1,9 +1,19 @@
-"""Passage retrieval for search agents: indexes of several types, a service and async clients.
+"""Passage retrieval for search agents: indexes of several types, a service and clients.
 
 Importing this package is cheap: Java, FAISS, torch, Ray and httpx are loaded on first use.
 """
 
-from retriever.clients import HandleSearcher, HttpSearcher, LocalSearcher, Searcher, open_searcher
+from retriever.clients import (
+    HandleSearcher,
+    HttpSearcher,
+    LocalSearcher,
+    Patience,
+    Searcher,
+    SyncSearcher,
+    WebSearcher,
+    open_searcher,
+    open_sync,
+)
 from retriever.errors import RetrieverError
 from retriever.indexes import Index, open_index
 from retriever.types import Document, Passage
@@ -15,8 +25,12 @@ __all__ = [
     "Index",
     "LocalSearcher",
     "Passage",
+    "Patience",
     "RetrieverError",
     "Searcher",
+    "SyncSearcher",
+    "WebSearcher",
     "open_index",
     "open_searcher",
+    "open_sync",
 ]

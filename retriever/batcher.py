@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from retriever.errors import Busy, SearchFailed
+from retriever.limits import MAX_PASSAGES
 from retriever.types import Passage
 
 Engine = Callable[[list[str], int], Awaitable[list[list[Passage]]]]
@@ -31,18 +33,34 @@ class Batcher:
     Args:
         engine: answers one batch of queries that share a topk.
         max_batch: the most queries in one engine call.
+        max_passages: the most passages, queries times topk, that one engine call may ask for.
         max_waiting: the most queries waiting; beyond it `search` raises `Busy`.
         in_flight: how many engine calls may be under way at once.
     """
 
-    def __init__(self, engine: Engine, *, max_batch: int = 512, max_waiting: int = 16384, in_flight: int = 1) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        max_batch: int = 512,
+        max_passages: int = MAX_PASSAGES,
+        max_waiting: int = 16384,
+        in_flight: int = 1,
+    ) -> None:
         self._engine = engine
         self._max_batch = max_batch
+        self._max_passages = max_passages
         self._max_waiting = max_waiting
         self._in_flight = in_flight
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._queue: deque[_Waiting] = deque()
+        self._filled = asyncio.Event()
         self._workers: list[asyncio.Task[None]] = []
+
+    @property
+    def waiting(self) -> int:
+        """How many queries wait now."""
+        return len(self._queue)
 
     async def search(self, queries: Sequence[str], topk: int) -> list[list[Passage]]:
         """One ranked list per query, in the order of the queries.
@@ -52,13 +70,12 @@ class Batcher:
             Exception: whatever the engine raised for one of the queries.
         """
         self._start()
-        if self._queue.qsize() + len(queries) > self._max_waiting:
-            waiting_now = self._queue.qsize()
-            raise Busy(f"{waiting_now} queries are waiting and at most {self._max_waiting} may; try later.")
+        if self.waiting + len(queries) > self._max_waiting:
+            raise Busy(f"{self.waiting} queries are waiting and at most {self._max_waiting} may; try later.")
         loop = asyncio.get_running_loop()
         waiting = [_Waiting(query, topk, loop.create_future()) for query in queries]
-        for item in waiting:
-            self._queue.put_nowait(item)
+        self._queue.extend(waiting)
+        self._filled.set()
         return await asyncio.gather(*(item.answer for item in waiting))
 
     async def close(self) -> None:
@@ -67,9 +84,7 @@ class Batcher:
             for worker in self._workers:
                 worker.cancel()
             await asyncio.gather(*self._workers, return_exceptions=True)
-            closed = SearchFailed("The searcher was closed before this query was sent.")
-            while not self._queue.empty():
-                _fail([self._queue.get_nowait()], closed)
+            _fail(self._queue, SearchFailed("The searcher was closed before this query was sent."))
         self._loop, self._workers = None, []
 
     def _start(self) -> None:
@@ -78,20 +93,34 @@ class Batcher:
         if self._loop is loop:
             return
         self._loop = loop
-        self._queue = asyncio.Queue()
-        self._workers = [loop.create_task(self._work(self._queue)) for _ in range(self._in_flight)]
+        self._queue, self._filled = deque(), asyncio.Event()
+        self._workers = [loop.create_task(self._work()) for _ in range(self._in_flight)]
 
-    async def _work(self, queue: asyncio.Queue[_Waiting]) -> None:
+    async def _work(self) -> None:
         while True:
-            taken = [await queue.get()]
-            while len(taken) < self._max_batch and not queue.empty():
-                taken.append(queue.get_nowait())
-            live = sorted((item for item in taken if not item.answer.done()), key=lambda item: item.topk)
+            while not self._queue:
+                self._filled.clear()
+                await self._filled.wait()
+            taken = self._take()
             try:
-                for topk, group in groupby(live, key=lambda item: item.topk):
+                for topk, group in groupby(taken, key=lambda item: item.topk):
                     await self._answer(list(group), topk)
             finally:
-                _fail(live, SearchFailed("The searcher was closed before this query was answered."))
+                _fail(taken, SearchFailed("The searcher was closed before this query was answered."))
+
+    def _take(self) -> list[_Waiting]:
+        """What waits and fits into one engine call, by topk; at least one query, unless all callers have left."""
+        taken: list[_Waiting] = []
+        passages = 0
+        while self._queue and len(taken) < self._max_batch:
+            item = self._queue[0]
+            if not item.answer.done():
+                passages += item.topk
+                if taken and passages > self._max_passages:
+                    break
+                taken.append(item)
+            self._queue.popleft()
+        return sorted(taken, key=lambda item: item.topk)
 
     async def _answer(self, group: list[_Waiting], topk: int) -> None:
         try:
@@ -110,7 +139,7 @@ class Batcher:
                 item.answer.set_result(passages)
 
 
-def _fail(items: list[_Waiting], error: Exception) -> None:
+def _fail(items: Iterable[_Waiting], error: Exception) -> None:
     for item in items:
         if not item.answer.done():
             item.answer.set_exception(error)

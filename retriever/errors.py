@@ -13,12 +13,20 @@ class BadIndex(RetrieverError):
     """An index folder is missing, incomplete, of another type, or in the way."""
 
 
+class BadModel(RetrieverError):
+    """A model is missing, or cannot be used as an encoder or a reranker."""
+
+
 class BadRequest(RetrieverError):
     """Queries, a parameter or a target lie outside what is accepted."""
 
 
 class Busy(RetrieverError):
     """More queries are waiting than the queue holds."""
+
+
+class NotReady(RetrieverError):
+    """The index is not loaded yet, or does not answer."""
 
 
 class JavaMissing(RetrieverError):
@@ -35,3 +43,15 @@ class ServeFailed(RetrieverError):
 
 class SearchFailed(RetrieverError):
     """A search target did not answer; the text names the target and the cause."""
+
+
+class DeadlineExceeded(SearchFailed):
+    """No answer within the time that a search may take in all."""
+
+
+class CircuitOpen(SearchFailed):
+    """The target has not answered for so long that it is asked only now and then."""
+
+
+class Unauthorised(SearchFailed):
+    """The target refuses the token or key it was given."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,26 +13,79 @@ from pathlib import Path
 from retriever.errors import BadIndex
 from retriever.manifest import MANIFEST
 
+# Java and FAISS raise errors of their own for a full disk, with the system's words for it.
+_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+
 
 @contextmanager
-def new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
-    """Yields a temporary sibling of `out`; renames it to `out` on success, removes it on any failure.
+def new_folder(out: Path, overwrite: bool, *, resume: bool = False) -> Iterator[Path]:
+    """Yields `.NAME.building` beside `out`; renames it to `out` on success, removes it on any failure.
+
+    What a killed build left is removed by the next one of the same `out`.
+
+    Args:
+        out: the folder to make.
+        overwrite: whether an index there may be replaced; it stays until the new one is complete.
+        resume: yields what a killed or failed build left as it is, and leaves it there on failure; the caller finds
+            out what of it is of use.
 
     Raises:
-        BadIndex: `out` is taken, by something that `overwrite` does not cover.
+        BadIndex: `out` is taken by something that `overwrite` does not cover, another process builds it, or the
+            disk is full.
     """
-    _check_free(out, overwrite)
+    building = _beside(out, "building")
+    with _only_builder(out):
+        _restore(out)
+        _check_free(out, overwrite)
+        if not resume:
+            shutil.rmtree(building, ignore_errors=True)
+        try:
+            building.mkdir(exist_ok=True)
+            yield building
+            _move(building, out)
+        except Exception as error:
+            if cause := next((sentence for sentence in _FULL if sentence in str(error)), None):
+                raise BadIndex(f"{out} was not built ({cause}); free disk space or choose another --out.") from error
+            raise
+        finally:
+            if not resume:
+                shutil.rmtree(building, ignore_errors=True)
+
+
+def _beside(out: Path, state: str) -> Path:
+    return out.parent / f".{out.name}.{state}"
+
+
+@contextmanager
+def _only_builder(out: Path) -> Iterator[None]:
+    """Holds a lock that ends with this process, however it ends."""
+    path = _beside(out, "lock")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{out.name}.building-", dir=out.parent))
+        lock = _lock(path)
+    except BlockingIOError as error:
+        raise BadIndex(f"{out} is being built by another process; wait for it or choose another --out.") from error
     except OSError as error:
         raise BadIndex(f"{out.parent} cannot be written ({error.strerror}); choose another --out.") from error
     try:
-        building.chmod(0o755)
-        yield building
-        _move(building, out)
+        yield
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        path.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _lock(path: Path) -> int:
+    while True:
+        lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
+                return lock
+        except OSError:
+            os.close(lock)
+            raise
+        # Another build removed the file when it was done, after it was opened here.
+        os.close(lock)
 
 
 def _check_free(out: Path, overwrite: bool) -> None:
@@ -45,16 +100,21 @@ def _check_free(out: Path, overwrite: bool) -> None:
 
 
 def _move(building: Path, out: Path) -> None:
-    if not out.exists() or not any(out.iterdir()):
-        building.rename(out)
-        return
-    retired = Path(tempfile.mkdtemp(prefix=f".{out.name}.retired-", dir=out.parent))
-    try:
+    """Renames `building` to `out`; an index there is renamed first, so that a kill in between loses nothing."""
+    retired = _beside(out, "retired")
+    if out.exists() and any(out.iterdir()):
         out.rename(retired)
-        try:
-            building.rename(out)
-        except OSError:
-            retired.rename(out)
-            raise
-    finally:
-        shutil.rmtree(retired, ignore_errors=True)
+    try:
+        building.rename(out)
+    except OSError:
+        _restore(out)
+        raise
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def _restore(out: Path) -> None:
+    """Brings back the index that a build had renamed and not yet replaced."""
+    retired = _beside(out, "retired")
+    if retired.is_dir() and not out.exists():
+        retired.rename(out)
+    shutil.rmtree(retired, ignore_errors=True)

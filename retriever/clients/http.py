@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlsplit
 
-from retriever.clients.searcher import Searcher, UnavailableError, first_line
+import orjson
+
+from retriever.clients.connection import Connection
+from retriever.clients.patience import Patience
+from retriever.clients.searcher import Searcher
+from retriever.clients.secret import check_secret, read_secret
 from retriever.errors import BadRequest, SearchFailed
 from retriever.types import Passage, split_contents
 
-if TYPE_CHECKING:
-    import httpx
+TOKEN_VARIABLE = "RETRIEVER_TOKEN"
+_JSON = {"Content-Type": "application/json"}
 
 
 class HttpSearcher(Searcher):
@@ -18,65 +23,51 @@ class HttpSearcher(Searcher):
 
     Args:
         url: the server's address; `/retrieve` is added unless it is already there.
+        token: sent as bearer token; by default that of the environment variable `RETRIEVER_TOKEN`, if there is one.
+        patience: deadline, tries, bounds.
+
+    Raises:
+        BadRequest: the address or the token cannot be one.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        timeout_s: float = 20.0,
-        retries: int = 2,
-        connections: int = 4,
-        backoff_s: float = 0.2,
-    ) -> None:
-        base = url.rstrip("/")
-        self._url = base if base.endswith("/retrieve") else f"{base}/retrieve"
-        super().__init__(self._url, timeout_s=timeout_s, retries=retries, in_flight=connections, backoff_s=backoff_s)
-        self._connections = connections
-        self._client: httpx.AsyncClient | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+    def __init__(self, url: str, *, token: str | None = None, patience: Patience | None = None) -> None:
+        self._url = _retrieve_url(url)
+        token = read_secret(TOKEN_VARIABLE) if token is None else check_secret(token, "token")
+        patience = patience or Patience()
+        super().__init__(self._url, patience)
+        self._connection = Connection(
+            self._url,
+            variable=TOKEN_VARIABLE,
+            secrets=(token,) if token else (),
+            limit=patience.in_flight,
+            headers={"Authorization": f"Bearer {token}"} if token else None,
+        )
 
     async def close(self) -> None:
         """Closes the connections."""
         await super().close()
-        if self._client is not None and self._loop is asyncio.get_running_loop():
-            await self._client.aclose()
-        self._client = None
+        await self._connection.close()
 
     async def _try(self, queries: list[str], topk: int) -> list[list[Passage]]:
-        import httpx
-
-        body = {"queries": queries, "topk": topk, "return_scores": True}
+        body = orjson.dumps({"queries": queries, "topk": topk, "return_scores": True})
+        answer = await self._connection.send("POST", self._url, content=body, headers=_JSON)
         try:
-            response = await self._connect().post(self._url, json=body)
-        except httpx.HTTPError as error:
-            raise UnavailableError(first_line(error)) from error
-        status = response.status_code
-        if status in (408, 429) or status >= 500:
-            raise UnavailableError(f"HTTP status {status}")
-        if status in (400, 413, 422):
-            raise BadRequest(f"{self._url} refused the request ({status}): {response.text[:300]}")
-        if status != 200:
-            raise SearchFailed(f"{self._url} answered with HTTP status {status}; is it a retriever?")
-        return _passages(response, self._url)
-
-    def _connect(self) -> httpx.AsyncClient:
-        import httpx
-
-        # Connections belong to an event loop, so a new loop needs a new client.
-        if self._client is None or self._loop is not asyncio.get_running_loop():
-            self._loop = asyncio.get_running_loop()
-            limits = httpx.Limits(max_connections=self._connections)
-            self._client = httpx.AsyncClient(timeout=None, limits=limits, trust_env=False)
-        return self._client
+            return [[_passage(hit) for hit in ranked] for ranked in orjson.loads(answer)["result"]]
+        except (ValueError, KeyError, TypeError) as error:
+            form = '{"result": [[{"document": …, "score": …}]]}'
+            raise SearchFailed(f"{self._url} did not answer in Search-R1's form {form}: {error!r}.") from error
 
 
-def _passages(response: httpx.Response, url: str) -> list[list[Passage]]:
+def _retrieve_url(url: str) -> str:
     try:
-        return [[_passage(hit) for hit in ranked] for ranked in response.json()["result"]]
-    except (ValueError, KeyError, TypeError) as error:
-        form = '{"result": [[{"document": …, "score": …}]]}'
-        raise SearchFailed(f"{url} did not answer in Search-R1's form {form}: {error!r}.") from error
+        parts = urlsplit(url)
+        usable = bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+    except ValueError:
+        usable = False
+    if not usable or not url.isprintable() or " " in url:
+        raise BadRequest(f"{url!r} is not the address of a server; give one such as http://127.0.0.1:8000.")
+    base = url.rstrip("/")
+    return base if base.endswith("/retrieve") else f"{base}/retrieve"
 
 
 def _passage(hit: dict[str, Any]) -> Passage:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import typer
 
 from retriever.commands.index import index
+from retriever.commands.info import info
 from retriever.commands.search import search
 from retriever.commands.serve import serve
 
 app = typer.Typer(no_args_is_help=True, help="Build, serve and search passage indexes.", add_completion=False)
-for command in (index, serve, search):
+for command in (index, serve, search, info):
     app.command()(command)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,6 +23,12 @@ from retriever.errors import JavaFailed, JavaMissing
 MIN_JAVA = 21
 HEAP_VARIABLE = "RETRIEVER_JAVA_HEAP"
 DEFAULT_HEAP = "2g"
+
+_OPTIONS = (
+    "-Xrs",  # leaves Ctrl-C and SIGTERM to Python
+    "-XX:+UseSerialGC",  # least memory and CPU for a heap this small
+    "-Xms64m",  # the heap grows where a build needs it
+)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -101,9 +108,16 @@ def _run(job: Callable[[], _T]) -> _T:
     try:
         return job()
     except JavaException as error:
-        message = " ".join(str(error).split())
+        message = _sentence(error)
     # Raised outside the handler: a chained traceback would carry Java objects to another thread.
     raise JavaFailed(f"Java failed: {message}.")
+
+
+def _sentence(error: Any) -> str:
+    """What was thrown and what caused it at the root, without the stack."""
+    lines = error.stacktrace or [str(error)]
+    causes = [cause for mark, cause in pairwise(lines) if mark.startswith("Caused by")]
+    return " ".join(" because of ".join([lines[0], *causes[-1:]]).split()).rstrip(".")
 
 
 def _start() -> None:
@@ -115,8 +129,7 @@ def _start() -> None:
     if not jnius_config.vm_running:
         java, jar = find_java(), find_anserini()
         jnius_config.add_classpath(str(jar))
-        # -Xrs leaves Ctrl-C and SIGTERM to Python.
-        jnius_config.add_options(f"-Xmx{heap_limit()}", "-Xrs")
+        jnius_config.add_options(f"-Xmx{heap_limit()}", *_OPTIONS)
         logger.debug("starting Java %s from %s with %s", java.version, java.home, jar.name)
         with _java_home(java.home):
             import jnius  # noqa: F401

@@ -1,92 +1,76 @@
-"""The Ray Serve application: one BM25 index behind Search-R1's HTTP protocol and a deployment handle.
+"""The service on Ray Serve: replicas on one or many machines, behind HTTP and a handle.
 
-HTTP: `POST /retrieve` and `GET /health`. Handle: `search(queries, topk)`, see `client.HandleSearcher`.
+HTTP is that of a single process (see `app.py`). Handle: `search(queries, topk)`, see `clients.HandleSearcher`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
-import ray
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from ray import serve
-from ray.exceptions import RayError
-from ray.serve.config import HTTPOptions, ProxyLocation
-from ray.serve.exceptions import RayServeException
-from ray.serve.schema import LoggingConfig
 
-from retriever.batcher import Batcher
-from retriever.errors import BadRequest, Busy, ServeFailed
-from retriever.indexes.bm25 import Bm25Index
+from retriever.errors import BadRequest, ServeFailed
+from retriever.indexes import index_type
 from retriever.indexes.java import find_anserini, find_java
-from retriever.limits import DEFAULT_TOPK
+from retriever.indexes.sharded import shard_folders
 from retriever.manifest import read_manifest
-from retriever.service.wire import RetrieveRequest, answer, refusal
-from retriever.types import Passage
+from retriever.service.core import PROBE_QUERY
+from retriever.service.settings import ServiceSettings
 
-PROBE_QUERY = "health"
-_PROBE_TIMEOUT_S = 5.0
-_HEALTHY_WITHIN_S = 30.0
-_QUIET = LoggingConfig(log_level="WARNING", enable_access_log=False)
-
-# Serve pickles this app when the class below is defined: its handlers may use only what is defined by then.
-api = FastAPI(title="retriever", docs_url=None, redoc_url=None)
+_READY_WITHIN_S = 60.0
+_GRACE_S = 5.0
+_HEALTH_CHECK_TIMEOUT_S = 60.0
+"""A health check waits its turn behind the batches under way, which on a large flat index take long."""
 
 
-@api.exception_handler(RequestValidationError)
-async def _refuse(_: Request, error: RequestValidationError) -> JSONResponse:
-    return JSONResponse({"detail": refusal(error)}, status_code=422)
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """How many replicas there are, and how much each takes on. Of a sharded index, each shard has as many.
 
+    Attributes:
+        replicas: how many; with autoscaling, the fewest.
+        max_replicas: the most; None for no autoscaling.
+        target_requests: requests under way per replica that autoscaling aims at. A client that coalesces sends
+            the queries of all its callers in few requests.
+        max_requests: the most requests under way in a replica; further ones wait.
+        max_queued: the most requests that wait for a replica; further ones are answered with status 503.
+        cpus: processors that Ray sets aside for a replica. As many as a machine has puts one on each.
+    """
 
-@api.exception_handler(Busy)
-async def _turn_away(_: Request, error: Busy) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, status_code=503, headers={"Retry-After": "1"})
+    replicas: int = 1
+    max_replicas: int | None = None
+    target_requests: float = 64
+    max_requests: int = 1024
+    max_queued: int = 4096
+    cpus: float = 0
 
+    def __post_init__(self) -> None:
+        for name, least in (("replicas", 1), ("max_requests", 1), ("max_queued", 0), ("cpus", 0)):
+            if getattr(self, name) < least:
+                raise BadRequest(f"{name} must be at least {least}, found {getattr(self, name)}.")
+        if self.target_requests <= 0:
+            raise BadRequest(f"target_requests must be more than 0, found {self.target_requests}.")
+        if self.max_replicas is not None and self.max_replicas < self.replicas:
+            raise BadRequest(f"max_replicas must be at least replicas, {self.replicas}, found {self.max_replicas}.")
 
-@serve.deployment
-@serve.ingress(api)
-class Retriever:
-    """One replica: holds the index and batches the queries of all its requests."""
-
-    def __init__(self, folder: str) -> None:
-        self._index = Bm25Index.open(Path(folder))
-        self._index.search([PROBE_QUERY], 1)
-        self._batcher = Batcher(self._engine)
-
-    async def _engine(self, queries: list[str], topk: int) -> list[list[Passage]]:
-        return await asyncio.wrap_future(self._index.submit(queries, topk))
-
-    @api.post("/retrieve")
-    async def retrieve(self, request: RetrieveRequest) -> JSONResponse:
-        """Answers in Search-R1's form."""
-        ranked = await self._batcher.search(request.queries, request.topk or DEFAULT_TOPK)
-        # Handing FastAPI a finished response skips its own walk over every field.
-        return JSONResponse(answer(ranked, request.return_scores))
-
-    @api.get("/health")
-    async def health(self) -> JSONResponse:
-        """200 once the index is loaded and answers a probe query, else 503."""
-        try:
-            async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                await self._batcher.search([PROBE_QUERY], 1)
-        except Exception as error:
-            cause = str(error) or f"the probe query was not answered within {_PROBE_TIMEOUT_S:g} s"
-            return JSONResponse({"status": "failing", "detail": cause}, status_code=503)
-        manifest = self._index.manifest
-        return JSONResponse({"status": "ok", "passages": manifest.passages, "type": manifest.type})
-
-    async def search(self, queries: list[str], topk: int) -> list[list[tuple[str, str, str, float]]]:
-        """For the Serve handle: rows of id, title, text and score, one ranked list per query."""
-        ranked = await self._batcher.search(queries, topk)
-        return [[(p.id, p.title, p.text, p.score) for p in passages] for passages in ranked]
+    def options(self) -> dict[str, Any]:
+        """The same for `Deployment.options`."""
+        autoscaling = {
+            "min_replicas": self.replicas,
+            "max_replicas": self.max_replicas,
+            "target_ongoing_requests": self.target_requests,
+        }
+        many = {"num_replicas": self.replicas} if self.max_replicas is None else {"autoscaling_config": autoscaling}
+        return many | {
+            "max_ongoing_requests": self.max_requests,
+            "max_queued_requests": self.max_queued,
+            "ray_actor_options": {"num_cpus": self.cpus},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +90,12 @@ def check_index(index: Path) -> None:
     """Checks, without starting anything, that this machine can open an index.
 
     Raises:
-        BadIndex: the folder is not an index.
+        BadIndex: the folder, or a shard that it names, is not an index.
         JavaMissing: there is no Java to open it with.
     """
-    read_manifest(index)
-    find_java()
-    find_anserini()
+    if "bm25" in {index_type(folder) for folder in (index, *_shards(index))}:
+        find_java()
+        find_anserini()
 
 
 def check_port(host: str, port: int) -> None:
@@ -139,84 +123,132 @@ def deploy(
     host: str = "127.0.0.1",
     port: int | None = None,
     replicas: int = 1,
+    scaling: Scaling | None = None,
+    settings: ServiceSettings | None = None,
 ) -> Service:
-    """Deploys an index on Ray Serve in the cluster this process has joined, and waits until it is healthy.
+    """Deploys an index on Ray Serve in the cluster this process has joined, and waits until it is ready.
+
+    A sharded index gets a deployment for each shard and one before them that asks all shards and merges.
 
     Args:
         index: an index folder, at the same path on every node.
         name: name of the Serve application.
-        host: address that the HTTP proxy on the head node binds.
+        host: address that every node which takes requests binds; `0.0.0.0` where replicas are on other nodes.
         port: its port; None for no HTTP, only the handle.
-        replicas: number of replicas, each a process with one JVM.
+        replicas: number of replicas, each a process; short for `Scaling(replicas=…)`.
+        scaling: see `Scaling`; wins over `replicas`.
+        settings: see `ServiceSettings`.
 
     Raises:
         BadIndex: the folder is not an index.
         BadRequest: a parameter is out of range.
         JavaMissing: this machine has no Java to open the index with.
-        ServeFailed: the port is taken, there is no Ray cluster, or the application did not become healthy.
+        ServeFailed: the port is taken, there is no Ray cluster, or the application did not become ready.
     """
+    import ray
+    from ray import serve  # noqa: F401  it sets the level of its logger when it is imported
+
     check_index(index)
-    if replicas < 1:
-        raise BadRequest(f"replicas must be at least 1, found {replicas}.")
+    scaling = scaling or Scaling(replicas)
     if not ray.is_initialized():
         raise ServeFailed("This process has not joined a Ray cluster; call ray.init first.")
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     url = _start_serve(host, port)
-    _run_application(index, name, replicas, url)
+    _run_application(index.resolve(), name, scaling, settings or ServiceSettings(), url)
     return Service(name, url)
 
 
 def undeploy(name: str = "retriever") -> None:
     """Deletes the application; ends Serve and its HTTP proxy too where no application is left."""
+    from ray import serve
+
     serve.delete(name)
     if not serve.status().applications:
         serve.shutdown()
 
 
+def _shards(index: Path) -> list[Path]:
+    return shard_folders(index, read_manifest(index)) if index_type(index) == "sharded" else []
+
+
+def _quiet() -> Any:
+    from ray.serve.schema import LoggingConfig
+
+    return LoggingConfig(log_level="WARNING", enable_access_log=False)
+
+
 def _start_serve(host: str, port: int | None) -> str | None:
+    from ray import serve
+    from ray.serve.config import HTTPOptions, ProxyLocation
+
     if port is None:
-        serve.start(proxy_location=ProxyLocation.Disabled, logging_config=_QUIET)
+        serve.start(proxy_location=ProxyLocation.Disabled, logging_config=_quiet())
         return None
-    # A Serve that runs already listens on its own port; whether it is this one, the health check shows.
+    # A Serve that runs already listens on its own port; whether it is this one, the probe shows.
     if not serve.status().proxies:
         check_port(host, port)
     options = HTTPOptions(host=host, port=port)
-    serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=options, logging_config=_QUIET)
+    serve.start(proxy_location=ProxyLocation.EveryNode, http_options=options, logging_config=_quiet())
     return f"http://{host}:{port}"
 
 
-def _run_application(index: Path, name: str, replicas: int, url: str | None) -> None:
-    deployment = Retriever.options(  # type: ignore[attr-defined]
-        num_replicas=replicas,
-        max_ongoing_requests=1024,
-        ray_actor_options={"num_cpus": 0},
-        graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=5,
-        logging_config=_QUIET,
-    )
+def _run_application(index: Path, name: str, scaling: Scaling, settings: ServiceSettings, url: str | None) -> None:
+    from ray import serve
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
+
     try:
-        application = deployment.bind(str(index.resolve()))
-        handle = serve.run(application, name=name, route_prefix="/" if url else None)
+        handle = serve.run(_application(index, scaling, settings), name=name, route_prefix="/" if url else None)
         if url:
-            _await_health(url)
+            _await_ready(url)
         else:
-            handle.search.remote([PROBE_QUERY], 1).result(timeout_s=_HEALTHY_WITHIN_S)
+            handle.search.remote([PROBE_QUERY], 1).result(timeout_s=_READY_WITHIN_S)
     except (RayError, RayServeException, RuntimeError, TimeoutError, ServeFailed) as error:
+        cause = _cause(name) or " ".join(str(error).split()) or type(error).__name__
         undeploy(name)
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise ServeFailed(f'The Serve application "{name}" did not become healthy: {cause[:500]}') from error
+        raise ServeFailed(f'The Serve application "{name}" did not become ready: {cause[:500]}') from error
 
 
-def _await_health(url: str) -> None:
-    deadline = time.monotonic() + _HEALTHY_WITHIN_S
+def _application(index: Path, scaling: Scaling, settings: ServiceSettings) -> Any:
+    from retriever.service.ray_app import Retriever, Shard
+
+    options = scaling.options() | {
+        "logging_config": _quiet(),
+        "graceful_shutdown_wait_loop_s": 0.1,
+        "graceful_shutdown_timeout_s": _GRACE_S,
+        "health_check_timeout_s": _HEALTH_CHECK_TIMEOUT_S,
+    }
+    shards = [
+        Shard.options(  # type: ignore[attr-defined]
+            name=f"Shard{number}", **options
+        ).bind(str(folder), settings)
+        for number, folder in enumerate(_shards(index))
+    ]
+    retriever = Retriever.options(**options)  # type: ignore[attr-defined]
+    return retriever.bind(str(index), settings, *shards)
+
+
+def _cause(name: str) -> str | None:
+    """The sentence of the `RetrieverError` that kept the application from starting, where it was one."""
+    from ray import serve
+
+    application = serve.status().applications.get(name)
+    messages = [deployment.message for deployment in application.deployments.values()] if application else []
+    lines = (line.strip() for message in messages for line in message.splitlines())
+    sentences = [line.partition(": ")[2] for line in lines if line.startswith("retriever.errors.")]
+    return sentences[-1] if sentences else None
+
+
+def _await_ready(url: str) -> None:
+    deadline = time.monotonic() + _READY_WITHIN_S
     cause = "no answer"
     while time.monotonic() < deadline:
         try:
-            response = httpx.get(f"{url}/health", timeout=_PROBE_TIMEOUT_S, trust_env=False)
+            response = httpx.get(f"{url}/ready", timeout=_READY_WITHIN_S, trust_env=False)
             if response.status_code == 200:
                 return
             cause = f"status {response.status_code}"
         except httpx.HTTPError as error:
             cause = str(error) or type(error).__name__
         time.sleep(0.05)
-    raise ServeFailed(f"{url}/health was not ready within {_HEALTHY_WITHIN_S:g} s ({cause}).")
+    raise ServeFailed(f"{url}/ready was not answered with status 200 within {_READY_WITHIN_S:g} s ({cause}).")

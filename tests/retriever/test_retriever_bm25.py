@@ -4,15 +4,20 @@ import gzip
 import hashlib
 import json
 import math
+import os
+import shutil
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from retriever_sample import PASSAGES, write_corpus
 
-from retriever.errors import BadCorpus, BadIndex, BadRequest, RetrieverError
-from retriever.indexes import bm25
+from retriever.corpus import build_store
+from retriever.errors import BadCorpus, BadIndex, BadRequest
+from retriever.indexes import bm25, lucene
 from retriever.indexes.bm25 import Bm25Index, build_index
+from retriever.indexes.java import find_java
 from retriever.limits import MAX_QUERY_CHARS
 from retriever.types import Passage
 
@@ -118,8 +123,15 @@ def test_the_manifest_describes_the_index(corpus: Path, index: Bm25Index, tmp_pa
         json.dumps({"id": key, "contents": f'"{title}"\n{text}'}) + "\n" for key, (title, text) in PASSAGES.items()
     )
     assert index.manifest.corpus_sha256 == hashlib.sha256("".join(canonical).encode()).hexdigest()
-    assert (index.manifest.type, index.manifest.parameters) == ("bm25", {"k1": 0.9, "b": 0.4})
-    assert index.manifest.passages == len(PASSAGES)
+    analyzer = {"language": "en", "stemmer": "porter", "keep_stopwords": False}
+    assert (index.manifest.type, index.manifest.passages) == ("bm25", len(PASSAGES))
+    assert index.manifest.parameters == {"k1": 0.9, "b": 0.4, "analyzer": analyzer}
+    assert index.manifest.versions == {"pyserini": version("pyserini"), "java": find_java().version}
+    assert index.manifest.files == {
+        f"lucene/{path.name}": path.stat().st_size
+        for path in (index.folder / "lucene").iterdir()
+        if path.name != "write.lock"
+    }
     zipped = tmp_path / "corpus.jsonl.gz"
     zipped.write_bytes(gzip.compress(corpus.read_bytes()))
     assert build_index(zipped, tmp_path / "index").corpus_sha256 == index.manifest.corpus_sha256
@@ -234,6 +246,11 @@ def test_refuses_bad_parameters(corpus: Path, tmp_path: Path, parameters: dict[s
         ({"parameters": {"k1": "0.9", "b": 0.4}}, 'parameter "k1" must be of type float'),
         ({"passages": True}, 'field "passages" must be of type int'),
         ({"type": "dense"}, 'is an index of type "dense"'),
+        ({"parameters": {"k1": 0.9, "b": 0.4}}, 'parameter "analyzer" must have a language'),
+        (
+            {"parameters": {"k1": 0.9, "b": 0.4, "analyzer": {"language": "xx"}}},
+            "language must be one of ar, bn, .* 'xx'",
+        ),
         ({"passages": 99}, "holds 7 passages, its manifest says 99"),
     ],
 )
@@ -249,7 +266,57 @@ def test_refuses_a_broken_index(
         Bm25Index.open(tmp_path)
 
 
-def test_refuses_an_index_without_lucene_files(index_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_bytes((index_folder / "manifest.json").read_bytes())
-    with pytest.raises(RetrieverError, match="cannot be opened as a Lucene index"):
-        Bm25Index.open(tmp_path)
+@pytest.fixture
+def broken(index_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the index, to be damaged."""
+    return Path(shutil.copytree(index_folder, tmp_path / "broken"))
+
+
+def test_refuses_an_index_that_lacks_a_file(broken: Path) -> None:
+    shutil.rmtree(broken / "lucene")
+    with pytest.raises(BadIndex, match=r"broken/lucene/\S+ is missing; build the index again"):
+        Bm25Index.open(broken)
+
+
+def test_refuses_a_truncated_file(broken: Path) -> None:
+    [path] = (broken / "lucene").glob("*.fdt")
+    size = path.stat().st_size
+    os.truncate(path, size - 1)
+    with pytest.raises(BadIndex, match=rf"{path} has {size - 1:,} bytes, its manifest says {size:,}"):
+        Bm25Index.open(broken)
+
+
+def test_refuses_a_damaged_file(broken: Path) -> None:
+    [path] = (broken / "lucene").glob("segments_*")
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(BadIndex, match=r"broken/lucene cannot be opened as a Lucene index .*; build it again"):
+        Bm25Index.open(broken)
+
+
+def test_builds_from_a_store(corpus: Path, index: Bm25Index, tmp_path: Path) -> None:
+    store = build_store(corpus, tmp_path / "store")
+    manifest = build_index(store.folder, tmp_path / "index")
+    assert manifest.corpus_sha256 == store.sha256 == index.manifest.corpus_sha256
+    assert passages_in(tmp_path / "index") == ["fox"]
+
+
+def test_gives_passages_by_id(index: Bm25Index) -> None:
+    ids = ["zola", "none", "", "\ud800", "\x00", "fox"]
+    found = index.documents(ids)
+    assert [document and (document.id, document.title) for document in found] == [
+        ("zola", "Émile Zola"),
+        None,
+        None,
+        None,
+        None,
+        ("fox", "Red fox"),
+    ]
+
+
+def test_many_queries_with_a_large_topk_are_searched_in_parts(
+    index: Bm25Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = ["wolf", "fox", "paris", "zola", "dog"]
+    whole = index.search(queries, 7)
+    monkeypatch.setattr(lucene, "_CALL_PASSAGES", 15)
+    assert index.search(queries, 7) == whole

@@ -48,10 +48,22 @@ def test_a_bad_heap_size_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_java_exception_becomes_one_sentence() -> None:
-    with pytest.raises(JavaFailed, match="NumberFormatException") as caught:
+    with pytest.raises(JavaFailed) as caught:
         java.call(lambda: java.java_class("java.lang.Integer").parseInt("x"))
+    assert str(caught.value) == 'Java failed: java.lang.NumberFormatException: For input string: "x".'
     assert caught.value.__context__ is None
-    assert "\n" not in str(caught.value)
+
+
+def test_a_java_exception_names_its_cause() -> None:
+    def fail() -> None:
+        cause = java.java_class("java.io.IOException")("File too large")
+        future = java.java_class("java.util.concurrent.CompletableFuture").failedFuture(cause)
+        future.get()
+
+    with pytest.raises(JavaFailed) as caught:
+        java.call(fail)
+    thrown = "java.util.concurrent.ExecutionException: java.io.IOException: File too large"
+    assert str(caught.value) == f"Java failed: {thrown} because of java.io.IOException: File too large."
 
 
 def test_starting_java_leaves_the_environment_as_it_was() -> None:

@@ -23,7 +23,8 @@ async def load(url: str, queries: list[str], clients: int, seconds: float, topk:
     """Asks for `seconds`, after a tenth of that as warm-up, and counts.
 
     Returns:
-        requests answered after the warm-up, all requests, failures, requests per second, and the median and 99th percentile of their latency in ms.
+        requests answered after the warm-up, all requests, failures, requests per second, and the median and 99th
+        percentile of their latency in ms.
     """
     bodies = cycle([orjson.dumps({"queries": [query], "topk": topk, "return_scores": True}) for query in queries])
     started = time.perf_counter() + seconds / 10

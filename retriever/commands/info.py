@@ -12,7 +12,8 @@ import typer
 
 from retriever.commands.console import one_sentence
 from retriever.errors import SearchFailed
-from retriever.manifest import Manifest, read_manifest
+from retriever.indexes import index_type, open_index
+from retriever.manifest import MANIFEST, Manifest, read_manifest
 from retriever.service.settings import TOKEN_VARIABLE
 
 _TIMEOUT_S = 10.0
@@ -38,9 +39,15 @@ def info(
 
 
 def _checked(folder: Path) -> Manifest:
-    manifest = read_manifest(folder)
-    manifest.check_files(folder)
-    return manifest
+    index_type(folder)
+    if (folder / MANIFEST).is_file():
+        manifest = read_manifest(folder)
+        manifest.check_files(folder)
+        return manifest
+    # An index that Pyserini built says what it holds only when it is opened.
+    index = open_index(folder)
+    index.close()
+    return index.manifest
 
 
 def _bytes_on_disk(folder: Path) -> int:

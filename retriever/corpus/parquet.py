@@ -10,6 +10,7 @@ from retriever.corpus.record import FIELDS
 from retriever.errors import BadCorpus
 
 _BATCH_ROWS = 1024
+_BUFFER_BYTES = 2**20
 
 
 def parquet_records(path: Path) -> Iterator[tuple[str, dict[str, Any], int]]:
@@ -28,7 +29,8 @@ def parquet_records(path: Path) -> Iterator[tuple[str, dict[str, Any], int]]:
     size = path.stat().st_size
     row = 0
     try:
-        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+        # Buffered, because a row group is otherwise read whole, and may be most of the file.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
             rows = file.metadata.num_rows
             names = [name for name in file.schema_arrow.names if name in FIELDS]
             for batch in file.iter_batches(_BATCH_ROWS, columns=names):

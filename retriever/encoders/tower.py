@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from retriever.encoders.base import Vectors
 from retriever.encoders.batches import Batch
 from retriever.encoders.checkpoint import Checkpoint
 from retriever.encoders.spec import EncoderSpec
+from retriever.encoders.threads import run_apart
 
 
 class Tower:
@@ -58,13 +60,18 @@ class Tower:
             batches: together they hold every row once.
             fill: the fewest rows of a batch; shorter ones repeat their first.
         """
-        import torch
-
         vectors = np.empty((len(rows), self.dimension), dtype=np.float32)
-        with torch.inference_mode():
-            for numbers, length in batches:
-                filled = numbers + numbers[:1] * (fill - len(numbers))
-                vectors[numbers] = self._pooled([rows[number] for number in filled], length)[: len(numbers)]
+
+        def compute(numbers: list[int], length: int) -> None:
+            filled = numbers + numbers[:1] * (fill - len(numbers))
+            vectors[numbers] = self._pooled([rows[number] for number in filled], length)[: len(numbers)]
+
+        jobs = [partial(compute, numbers, length) for numbers, length in batches]
+        if self.on_gpu:
+            for job in jobs:
+                job()
+        else:
+            run_apart(jobs)
         return vectors
 
     def _pooled(self, rows: list[list[int]], length: int) -> npt.NDArray[np.float32]:
@@ -76,9 +83,10 @@ class Tower:
             tokens[number, : len(row)] = torch.tensor(row)
             mask[number, : len(row)] = 1
         tokens, mask = tokens.to(self._network.device), mask.to(self._network.device)
-        pooled = _pool(self._spec.pooling, self._network(input_ids=tokens, attention_mask=mask), mask)
-        if self._spec.normalize:
-            pooled = torch.nn.functional.normalize(pooled, dim=1)
+        with torch.inference_mode():
+            pooled = _pool(self._spec.pooling, self._network(input_ids=tokens, attention_mask=mask), mask)
+            if self._spec.normalize:
+                pooled = torch.nn.functional.normalize(pooled, dim=1)
         result: npt.NDArray[np.float32] = pooled.cpu().numpy()
         return result
 

@@ -67,7 +67,7 @@ def build_index(
     with new_folder(out, overwrite) as building:
         lucene = building / _LUCENE
         passages, fingerprint = _write_lucene(corpus, lucene, analyzer, threads, progress)
-        _check_written(lucene, passages)
+        _check_written(lucene, passages, out)
         manifest = Manifest(
             type="bm25",
             passages=passages,
@@ -217,10 +217,16 @@ def _open_reader(folder: Path, k1: float, b: float, analyzer: Analyzer) -> Lucen
         raise BadIndex(f"{folder} cannot be opened as a Lucene index ({error}); build it again.") from error
 
 
-def _check_written(folder: Path, passages: int) -> None:
-    """Lucene logs a failed commit or merge instead of raising, so passages and segments are counted."""
-    reader = _open_reader(folder, DEFAULT_K1, DEFAULT_B, ENGLISH)
-    count = java.call(reader.count)
-    java.call(reader.close)
-    if count != passages or len(list(folder.glob("*.si"))) != 1:
-        raise BadIndex(f"{folder} took {count} of {passages} passages; free disk space and build again.")
+def _check_written(folder: Path, passages: int, out: Path) -> None:
+    """Lucene logs a failed commit or merge instead of raising, so what it wrote is counted."""
+    count = 0
+    with suppress(BadIndex):
+        reader = _open_reader(folder, DEFAULT_K1, DEFAULT_B, ENGLISH)
+        count = java.call(reader.count)
+        java.call(reader.close)
+    segments = len(list(folder.glob("*.si")))
+    if count != passages or segments != 1:
+        raise BadIndex(
+            f"{out} was not built (Lucene wrote {count} of {passages} passages, in {segments} segments instead of 1); "
+            "free disk space or choose another --out."
+        )

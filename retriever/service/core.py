@@ -132,11 +132,11 @@ class SearchService:
         known = {query: answer for query in queries if (answer := self._cache.get(query, topk)) is not None}
         unknown = [query for query in dict.fromkeys(queries) if query not in known]
         if unknown:
+            self.metrics.batch_queries.observe(len(unknown))
             answers = await asyncio.wrap_future(self.index.submit(unknown, topk))
             for query, answer in zip(unknown, answers, strict=True):
                 self._cache.put(query, topk, answer)
                 known[query] = answer
-            self.metrics.batch_queries.observe(len(unknown))
         self.metrics.cache_hits.inc(len(queries) - len(unknown))
         self.metrics.cache_misses.inc(len(unknown))
         return [known[query] for query in queries]

@@ -16,7 +16,7 @@ class Metrics:
     """
 
     def __init__(self, queue_length: Callable[[], int], ready: Callable[[], bool]) -> None:
-        self._registry = registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         self.requests = Counter("retriever_requests", "HTTP requests answered.", ("path", "status"), registry=registry)
         self.seconds = Histogram(
             "retriever_request_seconds", "From a request's head to the end of its answer.", ("path",), registry=registry
@@ -40,4 +40,4 @@ class Metrics:
 
     def text(self) -> bytes:
         """All values, as Prometheus reads them."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)

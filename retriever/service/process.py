@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -15,8 +16,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from retriever.errors import BadRequest, ServeFailed
-from retriever.indexes import open_index
-from retriever.manifest import read_manifest
+from retriever.indexes import index_type, open_index
 from retriever.service.core import SearchService
 from retriever.service.settings import ServiceSettings
 
@@ -30,7 +30,8 @@ GRACE_S = 10
 def run(folder: Path, host: str, port: int, settings: ServiceSettings, announce: Callable[[str], None]) -> None:
     """Serves an index until SIGINT or SIGTERM.
 
-    The port is open while the index is loaded: `/health` answers, and `/ready` says when the rest does.
+    The port is open while the index is loaded: `/health` answers, and `/ready` says when the rest does. Once this
+    has returned, the process is to end; where a thread of the engine keeps it from that, it is ended.
 
     Args:
         folder: the index folder.
@@ -45,7 +46,7 @@ def run(folder: Path, host: str, port: int, settings: ServiceSettings, announce:
         ServeFailed: the port cannot be listened on.
         RetrieverError: what the index needs is missing.
     """
-    read_manifest(folder)
+    index_type(folder)
     with listen(host, port) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         _on_signals(_leave)
         service = SearchService(partial(open_index, folder), settings)
@@ -81,6 +82,8 @@ async def _serve(service: SearchService, listener: socket.socket, announce: Call
         await asyncio.wait((loading, serving), return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             loading.result()
+            # All there is now stays; walking it again and again would make the collector's pauses longer.
+            gc.freeze()
             announce()
         await serving
     finally:

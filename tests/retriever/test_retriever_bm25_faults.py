@@ -1,6 +1,7 @@
 """Builds that cannot finish: the disk is full, the process is killed. In child processes, as it happens."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def corpus_file(tmp_path: Path) -> Path:
     ("builder", "limit"),
     [
         pytest.param(BM25, 10_000, id="bm25, while adding", marks=pytest.mark.slow),
-        pytest.param(BM25, 300_000, id="bm25, while merging", marks=pytest.mark.slow),
+        pytest.param(BM25, 500_000, id="bm25, while merging", marks=pytest.mark.slow),
         pytest.param(STORE, 10_000, id="store"),
     ],
 )
@@ -68,7 +69,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(corpus_file: Path, build
     out = corpus_file.parent / "index"
     command = [sys.executable, "-c", BUILD_ON_A_SMALL_DISK.format(**builder), corpus_file, out, str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == f"BadIndex {out} was not built (File too large); free disk space or choose another --out.\n"
+    causes = r"(File too large|Lucene wrote \d+ of 3000 passages, in \d segments instead of 1)"
+    sentence = rf"BadIndex {out} was not built \({causes}\); free disk space or choose another --out\.\n"
+    assert re.fullmatch(sentence, done.stdout)
     assert names(corpus_file.parent) == {"corpus.jsonl"}
 
 

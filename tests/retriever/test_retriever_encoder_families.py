@@ -1,5 +1,6 @@
 """Every family of encoders gets its texts and pools its tokens as its authors do; small models, random weights."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,15 @@ WEB_SEARCH = "Instruct: Given a web search query, retrieve relevant passages tha
 BGE = "Represent this sentence for searching relevant passages: "
 
 
+@cache
+def loaded(folder: Path, network: Any) -> tuple[Any, Any]:
+    return transformers.AutoTokenizer.from_pretrained(folder), network.from_pretrained(folder).eval()
+
+
 def states(folder: Path, text: str, network: Any = transformers.AutoModel) -> npt.NDArray[np.float32]:
     """The last hidden states of one text, shape (tokens, 16), straight from transformers."""
-    tokens = transformers.AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
-    model = network.from_pretrained(folder).eval()
+    tokenizer, model = loaded(folder, network)
+    tokens = tokenizer(text, return_tensors="pt")
     with torch.no_grad():
         output = model(input_ids=tokens["input_ids"])
     hidden = output.pooler_output if "DPR" in type(model).__name__ else output.last_hidden_state[0]
@@ -116,11 +122,9 @@ def test_dpr_has_two_models_and_pairs_title_and_text(tmp_path: Path) -> None:
     expected = states(queries, QUERIES[0], transformers.DPRQuestionEncoder)[0]
     np.testing.assert_allclose(encoder.encode_queries(QUERIES)[0], expected, atol=1e-6)
 
-    pair = transformers.AutoTokenizer.from_pretrained(passages)(
-        PASSAGES[0].title, PASSAGES[0].text, return_tensors="pt"
-    )
+    tokenizer, network = loaded(passages, transformers.DPRContextEncoder)
+    pair = tokenizer(PASSAGES[0].title, PASSAGES[0].text, return_tensors="pt")
     with torch.no_grad():
-        network = transformers.DPRContextEncoder.from_pretrained(passages).eval()
         expected = network(input_ids=pair["input_ids"]).pooler_output[0].numpy()
     np.testing.assert_allclose(encoder.encode_passages(PASSAGES)[0], expected, atol=1e-6)
 

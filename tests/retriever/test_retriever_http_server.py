@@ -19,7 +19,6 @@ from retriever.indexes.bm25 import Bm25Index
 from retriever.service.settings import ServiceSettings, read_token
 
 
-
 @pytest.fixture(scope="module")
 def client(index: Bm25Index) -> Iterator[httpx.Client]:
     with serving(lambda: index) as opened:
@@ -152,7 +151,10 @@ def test_what_is_not_json_is_refused(client: httpx.Client, raw: bytes) -> None:
 
 def test_a_field_that_v1_does_not_know_is_refused(client: httpx.Client) -> None:
     answer = client.post("/v1/search", json={"queries": ["a"], "top_k": 3})
-    assert (answer.status_code, answer.json()["detail"][:50]) == (422, "body.top_k: Extra inputs are not permitted; accept")
+    assert (answer.status_code, answer.json()["detail"][:50]) == (
+        422,
+        "body.top_k: Extra inputs are not permitted; accept",
+    )
 
 
 def test_too_many_ids_are_refused(client: httpx.Client) -> None:
@@ -225,7 +227,9 @@ def test_a_token_is_asked_for(index: Bm25Index) -> None:
                 assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
                 assert answer.json()["detail"].startswith("This service needs a token")
         for scheme in ("Bearer", "bearer"):
-            answer = client.post("/retrieve", json={"queries": ["paris"]}, headers={"Authorization": f"{scheme} secret"})
+            answer = client.post(
+                "/retrieve", json={"queries": ["paris"]}, headers={"Authorization": f"{scheme} secret"}
+            )
             assert answer.json() == {"result": [[contents("paris")]]}
         document = client.get("/openapi.json").json()
         assert document["components"]["securitySchemes"] == {"HTTPBearer": {"type": "http", "scheme": "bearer"}}
@@ -307,9 +311,7 @@ def test_answers_do_not_depend_on_batching(client: httpx.Client, index: Bm25Inde
     assert together == alone
 
 
-def test_the_access_log_has_a_json_line_per_request(
-    index: Bm25Index, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_access_log_has_a_json_line_per_request(index: Bm25Index, capfd: pytest.CaptureFixture[str]) -> None:
     with serving(lambda: index, ServiceSettings(access_log=True)) as client:
         await_ready(client)
         capfd.readouterr()

@@ -1,26 +1,34 @@
-"""The Ray Serve application end to end, on a Ray cluster of its own."""
+"""The service on Ray Serve, end to end, on a Ray cluster of its own."""
 
 import asyncio
-import logging
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from retriever_sample import PASSAGES
 
 from retriever.clients import HandleSearcher, HttpSearcher, Searcher, open_searcher
 from retriever.errors import BadIndex, BadRequest, ServeFailed
-from retriever.indexes.bm25 import Bm25Index
+from retriever.indexes import Index, open_index
+from retriever.indexes.bm25 import Bm25Index, build_index
+from retriever.indexes.sharded import build_shards
+from retriever.service.ray_cluster import ray_cluster
+from retriever.service.ray_serve import Scaling, Service, check_port, deploy, undeploy
 from retriever.types import Passage
 
 pytestmark = pytest.mark.slow
+
+QUERIES = ["fox", "wolf dog", "Paris", "germinal \U0001f600", "", 'AND (title:"x"^2', "wolf " * 3000]
 
 
 def free_port() -> int:
@@ -29,102 +37,77 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    import ray
-
     before = {process.pid for process in psutil.Process().children(recursive=True)}
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    yield
-    ray.shutdown()
+    with ray_cluster():
+        yield
     left = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
     assert psutil.wait_procs(left, timeout=30)[1] == []
 
 
 @pytest.fixture(scope="module")
-def url(cluster: None, index_folder: Path) -> Iterator[str]:
-    from retriever.service.ray_serve import deploy, undeploy
+def sharded(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    folder = tmp_path_factory.mktemp("index") / "sharded"
+    build_shards(corpus, folder, 2, build_index)
+    opened = open_index(folder)
+    yield opened
+    opened.close()
 
+
+@pytest.fixture(scope="module")
+def url(sharded: Index) -> Iterator[str]:
+    """A sharded index: two processes with a shard each, and one before them."""
     port = free_port()
-    service = deploy(index_folder, name="wiki", port=port)
-    assert (service.url, service.target) == (f"http://127.0.0.1:{port}", "serve:wiki")
-    yield service.url
+    service = deploy(sharded.folder, name="wiki", port=port)
+    assert service == Service("wiki", f"http://127.0.0.1:{port}")
+    yield str(service.url)
     undeploy("wiki")
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{service.url}/health", trust_env=False)
 
 
-def post(url: str, body: object) -> httpx.Response:
-    return httpx.post(f"{url}/retrieve", json=body, trust_env=False, timeout=30)
-
-
-def test_health_tells_what_is_served(url: str) -> None:
-    response = httpx.get(f"{url}/health", trust_env=False)
-    assert response.status_code == 200
-    assert response.json() == {"status": "ok", "passages": 7, "type": "bm25"}
-
-
-def test_answers_with_scores(url: str, index: Bm25Index) -> None:
-    response = post(url, {"queries": ["fox", "zebra"], "topk": 2, "return_scores": True})
-    [[fox]] = index.search(["fox"], 2)
-    document = {"id": "fox", "contents": f'"{fox.title}"\n{fox.text}', "title": fox.title, "text": fox.text}
-    assert response.json() == {"result": [[{"document": document, "score": fox.score}], []]}
-
-
-def test_answers_without_scores_and_with_three_passages_by_default(url: str) -> None:
-    body = post(url, {"queries": ["fox fox fox, dog dog, wolf, Paris"]}).json()
-    assert [document["id"] for document in body["result"][0]] == ["fox", "dog", "paris"]
-    assert set(body["result"][0][0]) == {"id", "contents", "title", "text"}
-    assert post(url, {"queries": ["wolf"], "topk": None}).json()["result"][0][0]["id"] == "wolf"
-
-
-@pytest.mark.parametrize(
-    ("body", "complaint"),
-    [
-        ({"queries": []}, "body.queries: List should have at least 1 item"),
-        ({"queries": ["a"] * 1025}, "body.queries: List should have at most 1024 items"),
-        ({"queries": ["a" * 4097]}, "body.queries.0: String should have at most 4096 characters"),
-        ({"queries": ["a", 3]}, "body.queries.1: Input should be a valid string"),
-        ({"queries": "a"}, "body.queries: Input should be a valid list"),
-        ({"queries": ["a"], "topk": 0}, "body.topk: Input should be greater than or equal to 1"),
-        ({"queries": ["a"], "topk": -1}, "body.topk: Input should be greater than or equal to 1"),
-        ({"queries": ["a"], "topk": 3_000_000_000}, "body.topk: Input should be less than or equal to 1000"),
-        ({"queries": ["a"], "topk": "3"}, "body.topk: Input should be a valid integer"),
-        ({"queries": ["a"], "return_scores": 2}, "body.return_scores: Input should be a valid boolean"),
-        ({}, "body.queries: Field required"),
-        ([], "body: Input should be a valid dictionary"),
-    ],
-)
-def test_requests_outside_the_limits_are_refused(url: str, body: object, complaint: str) -> None:
-    response = post(url, body)
-    assert response.status_code == 422
-    assert response.json()["detail"].startswith(complaint)
-    assert "accepted are 1 to 1024 queries" in response.json()["detail"]
-
-
-def test_the_largest_request_is_answered(url: str) -> None:
-    terms = " ".join(f"t{n}" for n in range(900))[:4096]
-    response = post(url, {"queries": [terms] * 1023 + ["fox"], "topk": 1000})
-    assert [len(ranked) for ranked in response.json()["result"]] == [0] * 1023 + [1]
-
-
-def search(searcher: Searcher, queries: list[str]) -> list[list[Passage]]:
+def search(searcher: Searcher, queries: list[str], topk: int = 3) -> list[list[Passage]]:
     async def run() -> list[list[Passage]]:
-        answers = await asyncio.gather(*(searcher.search([query], 3) for query in queries))
+        answers = await asyncio.gather(*(searcher.search([query], topk) for query in queries))
         await searcher.close()
         return [ranked for [ranked] in answers]
 
     return asyncio.run(run())
 
 
-def test_all_clients_agree(url: str, index: Bm25Index) -> None:
-    queries = ["fox", "", "germinal \U0001f600", 'AND (title:"x"^2', "wolf " * 3000, "\ud800 twin"]
-    expected = index.search(queries, 3)
-    assert search(HttpSearcher(url), queries) == expected
-    assert search(HandleSearcher("wiki"), queries) == expected
+def ask(url: str, path: str, **body: Any) -> Any:
+    """The answer's JSON: of a POST where there is a body."""
+    with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
+        return (client.post(path, json=body) if body else client.get(path)).json()
 
 
-def test_handle_works_inside_an_actor(url: str, index: Bm25Index) -> None:
+def test_http_is_that_of_a_single_process(url: str, sharded: Index) -> None:
+    [[fox]] = sharded.search(["fox"], 2)
+    document = {"id": "fox", "contents": f'"{fox.title}"\n{fox.text}', "title": fox.title, "text": fox.text}
+    request = {"queries": ["fox", "zebra"], "topk": 2, "return_scores": True}
+    assert ask(url, "/retrieve", **request) == {"result": [[{"document": document, "score": fox.score}], []]}
+    assert ask(url, "/health") == {"status": "alive"}
+    assert ask(url, "/ready") == {"status": "ready"}
+    assert ask(url, "/retrieve", queries=[])["detail"].startswith("body.queries: List should have at least 1 item")
+
+
+def test_documents_come_from_whichever_shard_holds_them(url: str) -> None:
+    title, text = PASSAGES["paris"]
+    paris = {"id": "paris", "title": title, "text": text}
+    assert ask(url, "/v1/documents/paris") == paris
+    found = ask(url, "/v1/documents", ids=[*PASSAGES, "none"])["documents"]
+    assert [document and document["id"] for document in found] == [*PASSAGES, None]
+    assert ask(url, "/v1/index")["parameters"] == {"shards": ["shard-0", "shard-1"], "shard_type": "bm25"}
+
+
+def test_all_clients_agree_with_the_index_in_this_process(url: str, sharded: Index) -> None:
+    expected = sharded.search(QUERIES, 3)
+    assert search(HttpSearcher(url), QUERIES) == expected
+    assert search(HandleSearcher("wiki"), QUERIES) == expected
+
+
+def test_the_handle_works_inside_an_actor(url: str, sharded: Index) -> None:
     import ray
 
     @ray.remote(num_cpus=0)
@@ -137,52 +120,90 @@ def test_handle_works_inside_an_actor(url: str, index: Bm25Index) -> None:
 
     actor: Any = Rollout.remote()
     queries = ["wolf", "fox", "paris"] * 10
-    assert ray.get([actor.search.remote(query) for query in queries]) == index.search(queries, 2)
+    assert ray.get([actor.search.remote(query) for query in queries]) == sharded.search(queries, 2)
     ray.kill(actor)
 
 
-def test_a_second_application_without_http(url: str, index_folder: Path, index: Bm25Index) -> None:
-    from retriever.service.ray_serve import deploy, undeploy
+def test_no_answer_is_lost_while_a_shard_is_replaced(url: str, sharded: Index) -> None:
+    expected = dict(zip(QUERIES, sharded.search(QUERIES, 3), strict=True))
 
+    async def ask_throughout(searcher: Searcher) -> None:
+        rounds = 0
+        while rounds < 5 or not_replaced():
+            assert await asyncio.gather(*(searcher.search([query], 3) for query in expected)) == [
+                [answer] for answer in expected.values()
+            ]
+            rounds += 1
+        await searcher.close()
+
+    def not_replaced() -> bool:
+        return killed in processes("wiki:Shard0") or not processes("wiki:Shard0")
+
+    async def run() -> None:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            group.create_task(ask_throughout(HttpSearcher(url)))
+            group.create_task(ask_throughout(HandleSearcher("wiki")))
+            await asyncio.sleep(0.1)
+            os.kill(killed, signal.SIGKILL)
+
+    [killed] = processes("wiki:Shard0")
+    asyncio.run(run())
+
+
+def processes(deployment: str) -> set[int]:
+    """Those of a deployment's replicas."""
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if f"ServeReplica:{deployment}" in " ".join(child.cmdline()):
+                found.add(child.pid)
+    return found
+
+
+def test_a_second_application_with_two_replicas(url: str, index_folder: Path, index: Bm25Index) -> None:
     service = deploy(index_folder, name="second", replicas=2)
-    assert (service.url, service.target) == (None, "serve:second")
-    assert search(open_searcher(service.target), ["fox", "wolf"]) == index.search(["fox", "wolf"], 3)
+    assert service == Service("second", None)
+    assert len(processes("second:Retriever")) == 2
+    assert search(open_searcher(service.target), QUERIES) == index.search(QUERIES, 3)
     undeploy("second")
-    assert search(open_searcher(url), ["fox"]) == index.search(["fox"], 3)
+    assert ask(url, "/ready") == {"status": "ready"}
 
 
-def test_a_deployment_that_cannot_load_is_one_sentence_and_leaves_nothing(
+def test_a_full_service_turns_requests_away_and_clients_ask_again(index_folder: Path, index: Bm25Index) -> None:
+    """One request under way and one waiting: of the sixty that come at once, others are turned away."""
+    from ray import serve
+    from ray.serve.exceptions import BackPressureError
+
+    service = deploy(index_folder, name="full", scaling=Scaling(max_requests=1, max_queued=1))
+    queries = [f"wolf dog {number}" for number in range(60)]
+
+    async def flood() -> list[Any]:
+        handle = serve.get_app_handle("full")
+        return await asyncio.gather(*(handle.search.remote([q], 3) for q in queries), return_exceptions=True)
+
+    answers = asyncio.run(flood())
+    turned_away = [answer for answer in answers if isinstance(answer, BackPressureError)]
+    assert 0 < len(turned_away) < 60
+    assert all(isinstance(answer, list) for answer in answers if answer not in turned_away)
+    assert search(open_searcher(service.target), queries) == index.search(queries, 3)
+    undeploy("full")
+
+
+def test_an_index_that_cannot_be_opened_is_one_sentence_and_leaves_nothing(
     url: str, index_folder: Path, tmp_path: Path
 ) -> None:
     from ray import serve
 
-    from retriever.service.ray_serve import deploy
-
     (tmp_path / "manifest.json").write_bytes((index_folder / "manifest.json").read_bytes())
-    with pytest.raises(ServeFailed, match=r'"broken" did not become healthy: .*') as caught:
+    with pytest.raises(ServeFailed) as caught:
         deploy(tmp_path, name="broken")
-    assert "\n" not in str(caught.value)
+    opening = f'The Serve application "broken" did not become ready: {tmp_path}/lucene/'
+    assert re.fullmatch(rf"{re.escape(opening)}\S+ is missing; build the index again\.", str(caught.value))
     assert set(serve.status().applications) == {"wiki"}
-
-
-def test_a_port_in_use_is_one_sentence_before_anything_starts(index_folder: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        done = subprocess.run(
-            [sys.executable, "-m", "retriever", "serve", str(index_folder), "--port", str(port)],
-            capture_output=True,
-            text=True,
-        )
-    assert done.returncode == 1
-    assert done.stderr == (f"Port {port} on 127.0.0.1 cannot be used (Address already in use); choose another port.\n")
-    assert done.stdout == ""
+    assert processes("broken") == set()
 
 
 def test_bad_deployments_are_refused(url: str, index_folder: Path, tmp_path: Path) -> None:
-    from retriever.service.ray_serve import check_port, deploy
-
     with pytest.raises(BadIndex, match="is not an index folder"):
         deploy(tmp_path)
     with pytest.raises(BadRequest, match="replicas must be at least 1, found 0"):
@@ -193,16 +214,29 @@ def test_bad_deployments_are_refused(url: str, index_folder: Path, tmp_path: Pat
         check_port("127.0.0.1", int(url.rsplit(":", 1)[1]))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve_command_ends_cleanly(index_folder: Path, number: signal.Signals) -> None:
+def test_the_serve_command_beside_another_cluster(url: str, index_folder: Path, index: Bm25Index) -> None:
+    """It has a Ray cluster of its own, which ends with it."""
     port = free_port()
-    command = [sys.executable, "-m", "retriever", "serve", str(index_folder), "--port", str(port)]
+    command = [sys.executable, "-m", "retriever", "serve", str(index_folder), "--ray", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None and server.stderr is not None
         assert f"at http://127.0.0.1:{port} " in server.stdout.readline()
-        assert search(HttpSearcher(f"http://127.0.0.1:{port}"), ["fox"])[0][0].id == "fox"
+        assert search(HttpSearcher(f"http://127.0.0.1:{port}"), QUERIES) == index.search(QUERIES, 3)
+        assert ask(url, "/ready") == {"status": "ready"}
         started = psutil.Process(server.pid).children(recursive=True)
-        os.kill(server.pid, number)
+        os.kill(server.pid, signal.SIGTERM)
         assert server.wait(timeout=60) == 0
-        assert server.stderr.read() == ""
+        assert (server.stdout.read(), server.stderr.read()) == ("", "")
     assert psutil.wait_procs(started, timeout=30)[1] == []
+
+
+def test_a_port_in_use_is_one_sentence_before_anything_starts(index_folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "retriever", "serve", str(index_folder), "--ray", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f"Port {port} on 127.0.0.1 cannot be used (Address already in use); choose another port.\n"
+    assert done.stdout == ""

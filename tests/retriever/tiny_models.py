@@ -1,6 +1,8 @@
 """Small models with random weights, saved as the hub's are, and the MiniLM that a package carries."""
 
+import zlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,9 @@ def save_bert(folder: Path, kind: type = transformers.BertModel, **changes: Any)
     return _save(folder, kind(config_class(**SIZES, **changes)), bert_tokenizer())
 
 
+@cache
 def bert_tokenizer() -> Any:
+    """MiniLM's, for at most 64 tokens."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(packaged_minilm())
     tokenizer.model_max_length = SIZES["max_position_embeddings"]
     return tokenizer
@@ -64,7 +68,8 @@ def _word_tokenizer(words: Sequence[str], ends: bool) -> Any:
 
 
 def _save(folder: Path, model: Any, tokenizer: Any) -> Path:
-    torch.manual_seed(0)
+    # Each model has weights of its own.
+    torch.manual_seed(zlib.crc32(folder.name.encode()))
     for weight in model.parameters():
         torch.nn.init.normal_(weight, std=0.3)
     model.save_pretrained(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
+from typing import Any
 
 import orjson
 
@@ -80,9 +81,13 @@ class WebSearcher(Searcher):
         address, title, snippet = self._engine.fields
         try:
             results = self._engine.results(orjson.loads(body))
-            return {r[address]: (r.get(title, ""), r.get(snippet, "")) for r in results if r.get(address)}
+            return {str(r[address]): _texts(r, title, snippet) for r in results if r.get(address)}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SearchFailed(f"{self._engine.name} did not answer in its documented form: {error!r}.") from error
+
+
+def _texts(result: dict[str, Any], title: str, snippet: str) -> tuple[str, str]:
+    return str(result.get(title) or ""), str(result.get(snippet) or "")
 
 
 def _key(variable: str, engine: str) -> str:

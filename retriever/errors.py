@@ -17,6 +17,10 @@ class BadModel(RetrieverError):
     """A model is missing, or cannot be used as an encoder or a reranker."""
 
 
+class BadQuestions(RetrieverError):
+    """A file of questions is missing or a line of it is not a question."""
+
+
 class BadRequest(RetrieverError):
     """Queries, a parameter or a target lie outside what is accepted."""
 

@@ -101,20 +101,18 @@ def _check_free(out: Path, overwrite: bool) -> None:
 
 def _move(building: Path, out: Path) -> None:
     """Renames `building` to `out`; an index there is renamed first, so that a kill in between loses nothing."""
-    retired = _beside(out, "retired")
-    if out.exists() and any(out.iterdir()):
-        out.rename(retired)
+    if (out / MANIFEST).is_file():
+        out.rename(_beside(out, "retired"))
     try:
         building.rename(out)
-    except OSError:
+    finally:
         _restore(out)
-        raise
-    shutil.rmtree(retired, ignore_errors=True)
 
 
 def _restore(out: Path) -> None:
-    """Brings back the index that a build had renamed and not yet replaced."""
+    """Brings back the index that a build had renamed and not yet replaced, and removes one that it had replaced."""
     retired = _beside(out, "retired")
-    if retired.is_dir() and not out.exists():
+    if (out / MANIFEST).is_file():
+        shutil.rmtree(retired, ignore_errors=True)
+    elif retired.is_dir() and not (out.exists() and any(out.iterdir())):
         retired.rename(out)
-    shutil.rmtree(retired, ignore_errors=True)

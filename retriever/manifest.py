@@ -11,7 +11,7 @@ from retriever.errors import BadIndex
 
 MANIFEST = "manifest.json"
 
-Kind: TypeAlias = type[str] | type[int] | type[float] | type[bool] | type[list[Any]]
+Kind: TypeAlias = type[str] | type[int] | type[float] | type[bool] | type[list[Any]] | type[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from retriever.manifest import read_manifest
+
 Search = Callable[[str, int], tuple[list[dict[str, Any]], list[float]]]
 
 
@@ -46,14 +48,14 @@ def bm25(lucene: Path) -> Search:
     return lambda query, topk: java.call(ask, query, topk)
 
 
-def dense(index_file: Path, corpus_file: Path, vectors_file: Path) -> Search:
+def dense(folder: Path, corpus_file: Path, vectors_file: Path) -> Search:
     """One vector at a time, the passages from a `datasets` table; the query names its vector."""
     import datasets
     import faiss
 
-    index = faiss.read_index(str(index_file))
-    if hasattr(index, "nprobe"):
-        index.nprobe = 8
+    index = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_ONDISK_SAME_DIR)
+    for name, value in read_manifest(folder).parameters["search"].items():
+        faiss.ParameterSpace().set_index_parameter(index, name, value)
     corpus = datasets.load_dataset("json", data_files=str(corpus_file), split="train")
     vectors = np.load(vectors_file)
 

@@ -81,8 +81,7 @@ class Suite:
                 *map(str, (index, self._corpus, self._query_vectors)),
             ),
         }
-        numbers = write_queries(self._work / "numbers.json", [str(number) for number in range(QUERIES)])
-        return compare(commands, numbers, **self._load)
+        return compare(commands, self._numbers, **self._load)
 
     def coalescing(self) -> dict[str, Any]:
         """Concurrent searches of one process, through each client, against the engine alone."""
@@ -109,10 +108,14 @@ class Suite:
         return {"seconds": seconds, "median": float(np.median(seconds))}
 
     def memory(self) -> dict[str, Any]:
-        """One replica and two over the same index."""
+        """One replica and two over the same index, in processes of their own."""
         from retriever.bench.memory import measure_replicas
 
-        return {"bm25": measure_replicas(self._bm25)}
+        flat = ("retriever.bench.table", str(self._dense("flat")), str(self._query_vectors))
+        return {
+            "bm25": measure_replicas(("retriever", "serve", str(self._bm25), *_PLAIN), self._questions),
+            "flat": measure_replicas(flat, self._numbers),
+        }
 
     @cached_property
     def _corpus(self) -> Path:
@@ -121,6 +124,14 @@ class Suite:
     @cached_property
     def _questions(self) -> Path:
         return write_queries(self._work / "queries.json", synthetic.queries(self._corpus, QUERIES))
+
+    @cached_property
+    def _numbers(self) -> Path:
+        return write_queries(self._work / "numbers.json", [str(number) for number in range(QUERIES)])
+
+    @cached_property
+    def _numbers(self) -> Path:
+        return write_queries(self._work / "numbers.json", [str(number) for number in range(QUERIES)])
 
     @cached_property
     def _bm25(self) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from retriever.encoders.base import Vectors
 from retriever.types import Document
 
 VOCABULARY = 100_000
@@ -42,12 +43,21 @@ def queries(corpus: Path, count: int, seed: int = 0) -> list[str]:
     return [" ".join(rng.choice(text, QUERY_WORDS, replace=False)) for text in texts]
 
 
-def vectors(count: int, dimension: int, seed: int = 0, clusters: int = 1_000) -> npt.NDArray[np.float32]:
-    """Unit vectors around random centres, shape (count, dimension); neighbours are as far apart as in real text."""
-    rng = np.random.default_rng((seed, 3))
-    centres = rng.standard_normal((clusters, dimension), dtype=np.float32)
-    found = centres[rng.integers(clusters, size=count)]
-    found += 0.7 * rng.standard_normal((count, dimension), dtype=np.float32)
+def vectors(count: int, dimension: int, seed: int = 0) -> Vectors:
+    """Unit vectors around random centres, shape (count, dimension)."""
+    return around(centres(dimension), count, seed)
+
+
+def centres(dimension: int, count: int = 1_000) -> Vectors:
+    """Where the clusters lie, shape (count, dimension)."""
+    return np.random.default_rng(3).standard_normal((count, dimension), dtype=np.float32)
+
+
+def around(middles: Vectors, count: int, seed: int) -> Vectors:
+    """Unit vectors around given centres, shape (count, dimension): each has some neighbours near, the rest far."""
+    rng = np.random.default_rng((4, seed % 2**32))
+    found = middles[rng.integers(len(middles), size=count)]
+    found += 0.7 * rng.standard_normal(found.shape, dtype=np.float32)
     found /= np.linalg.norm(found, axis=1, keepdims=True)
     return found
 

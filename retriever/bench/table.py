@@ -47,7 +47,7 @@ class TableEncoder:
 def main() -> None:
     """Serves until ended, without a cache."""
     from retriever.indexes.dense import DenseIndex
-    from retriever.service.process import run
+    from retriever.service.process import serve_index
     from retriever.service.settings import ServiceSettings
 
     parser = argparse.ArgumentParser()
@@ -57,7 +57,7 @@ def main() -> None:
     given = parser.parse_args()
     encoder = TableEncoder(np.load(given.vectors))
     opened = partial(DenseIndex.open, given.index, encoder=encoder)
-    run(opened, "127.0.0.1", given.port, ServiceSettings(cache_passages=0), print)
+    serve_index(opened, "127.0.0.1", given.port, ServiceSettings(cache_passages=0), print)
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def _dense(
 def _build(build: Build, corpus: Path, out: Path, shards: int, overwrite: bool, report: Report) -> Manifest:
     if shards == 1:
         return build(corpus, out, report)
-    from retriever.indexes.sharded import build_shards
+    from retriever.indexes.sharding import build_shards
 
     return build_shards(corpus, out, shards, lambda part, folder: build(part, folder, report), overwrite=overwrite)
 

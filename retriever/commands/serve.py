@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from retriever.commands.console import one_sentence
+from retriever.errors import BadRequest
 from retriever.service.settings import ServiceSettings, read_token
 
 _DEFAULTS = ServiceSettings()
@@ -30,7 +31,12 @@ def serve(
     max_waiting: Annotated[
         int, typer.Option(min=1, help="Most queries waiting; further requests get status 503.")
     ] = _DEFAULTS.max_waiting,
-    access_log: Annotated[bool, typer.Option(help="Write a JSON line per request to standard error.")] = True,
+    access_log: Annotated[
+        bool | None,
+        typer.Option(
+            "--access-log/--no-access-log", help="Write a JSON line per request to standard error; off with --ray."
+        ),
+    ] = None,
     on_ray: Annotated[bool, typer.Option("--ray", help="Serve with Ray Serve instead of in this process.")] = False,
     replicas: Annotated[int, typer.Option(min=1, help="With --ray: replicas, one process each.")] = 1,
     max_replicas: Annotated[
@@ -47,12 +53,14 @@ def serve(
             max_batch=max_batch,
             max_waiting=max_waiting,
             token=read_token(token_file),
-            access_log=access_log,
+            access_log=not on_ray if access_log is None else access_log,
         )
-        _warn_of_strangers(host, settings.token)
+        _warn_if_open(host, settings.token)
         if on_ray:
             _serve_on_ray(folder, host, port, settings, replicas, max_replicas, ray_address)
             return
+        if replicas > 1 or max_replicas or ray_address:
+            raise BadRequest("Replicas and a Ray address need --ray; without it the service is one process.")
         from retriever.service.process import run
 
         run(folder, host, port, settings, lambda url: _announce(folder, url))
@@ -62,7 +70,7 @@ def _announce(folder: Path, url: str) -> None:
     typer.echo(f"Serving {folder} at {url} (POST /retrieve, GET /docs); Ctrl-C ends it.")
 
 
-def _warn_of_strangers(host: str, token: str | None) -> None:
+def _warn_if_open(host: str, token: str | None) -> None:
     if token is None and not _is_loopback(host):
         typer.echo(
             f"Warning: {host} can be reached from other machines and no token is asked for; set RETRIEVER_TOKEN.",

@@ -22,6 +22,7 @@ PACKAGED = "minilm"
 
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _FINGERPRINTED = {".safetensors", ".bin", ".json", ".txt", ".model"}
+_MAX_LENGTH = 512
 _MIB = 1 << 20
 
 
@@ -66,6 +67,15 @@ class Checkpoint:
             raise BadModel(f"{name} is no longer the model it was: expected {revision}, found {found}; restore it.")
         return cls(name, location, found, config)
 
+    @property
+    def max_length(self) -> int:
+        """Tokens that it reads at most."""
+        limit = (self.json_file("tokenizer_config.json") or {}).get("model_max_length")
+        # Where a tokenizer knows no limit, transformers writes 10^30.
+        if limit and limit < 10**9:
+            return int(limit)
+        return int(getattr(self.config, "max_position_embeddings", _MAX_LENGTH))
+
     def json_file(self, path: str) -> Any:
         """The content of one of the model's JSON files, None where it has no such file.
 
@@ -103,7 +113,8 @@ class Checkpoint:
             BadModel: the weights are missing, or are not those of `kind`.
         """
         target = _device(device)
-        with loading(self.name):
+        # From the hub gigabytes may have to come first.
+        with loading(self.name, bars=self._hub_revision() is not None):
             network, report = kind.from_pretrained(
                 self.location,
                 revision=self._hub_revision(),
@@ -135,13 +146,14 @@ def packaged_minilm() -> Path:
 
 
 @contextmanager
-def loading(name: str) -> Iterator[None]:
-    """Loads without progress bars or log lines, and turns what goes wrong into one sentence."""
+def loading(name: str, bars: bool = False) -> Iterator[None]:
+    """Loads without log lines and, unless wanted, progress bars; turns what goes wrong into one sentence."""
     from transformers.utils import logging
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity, hidden = logging.get_verbosity(), logging.is_progress_bar_enabled() and not bars
     logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    if hidden:
+        logging.disable_progress_bar()
     try:
         yield
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
@@ -150,7 +162,7 @@ def loading(name: str) -> Iterator[None]:
         raise BadModel(f"The model {name} cannot be loaded ({cause}); give {accepted}.") from error
     finally:
         logging.set_verbosity(verbosity)
-        if bars:
+        if hidden:
             logging.enable_progress_bar()
 
 

@@ -51,7 +51,7 @@ def resolve_spec(model: str, options: Mapping[str, Any]) -> EncoderSpec:
     if query_model:
         queries = Checkpoint.find(query_model, given.get("query_revision"))
         settings |= {"query_model": queries.name, "query_revision": queries.revision}
-    limit = _model_limit(checkpoint)
+    limit = checkpoint.max_length
     settings.setdefault("max_length", min(limit, _MAX_LENGTH))
     if settings["max_length"] > limit:
         raise BadRequest(f"{model} reads at most {limit} tokens; max_length {settings['max_length']} is too long.")
@@ -73,15 +73,6 @@ def _check_pair(checkpoint: Checkpoint, query_model: str) -> None:
             f"{checkpoint.name} is one of DPR's two models (a {network}); give its DPRContextEncoder as the encoder "
             "and its DPRQuestionEncoder as --query-model."
         )
-
-
-def _model_limit(checkpoint: Checkpoint) -> int:
-    """Tokens that the model reads at most."""
-    limit = (checkpoint.json_file("tokenizer_config.json") or {}).get("model_max_length")
-    # Where a tokenizer knows no limit, transformers writes 10^30.
-    if limit and limit < 10**9:
-        return int(limit)
-    return int(getattr(checkpoint.config, "max_position_embeddings", _MAX_LENGTH))
 
 
 def _sentence_transformers(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -120,7 +111,7 @@ def _pooling(checkpoint: Checkpoint, path: str) -> str:
     """Reads the pooling as it is written now, `pooling_mode`, and as it was until sentence-transformers 5."""
     config = checkpoint.json_file(path) or {}
     old = "+".join(name for key, name in _OLD_POOLING_KEYS.items() if config.get(key))
-    mode = str(config.get("pooling_mode", old))
+    mode = str(config.get("pooling_mode", old or "mean"))
     if mode not in _POOLING_NAMES or config.get("include_prompt") is False:
         raise BadModel(f"{checkpoint.name}: the pooling in {path} is not supported; only mean, cls and lasttoken are.")
     return _POOLING_NAMES[mode]

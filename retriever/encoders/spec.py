@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retriever.errors import BadModel, BadRequest
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 POOLINGS = ("mean", "cls", "last", "pooler")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
@@ -49,7 +52,7 @@ class EncoderSpec:
     def __post_init__(self) -> None:
         """Raises `BadRequest` for a value that is not accepted."""
         _check_choice("pooling", self.pooling, POOLINGS)
-        _check_choice("dtype", self.dtype, DTYPES)
+        check_dtype(self.dtype)
         if self.max_length < 2:
             raise BadRequest(f"max_length must be at least 2 tokens, found {self.max_length}.")
         try:
@@ -66,14 +69,7 @@ class EncoderSpec:
         Raises:
             BadModel: a field is missing, unknown or of another type.
         """
-        kinds = {"str": str, "int": int, "bool": bool}
-        for field in fields(cls):
-            if type(values.get(field.name)) is not kinds[str(field.type)]:
-                raise BadModel(f'The encoder\'s field "{field.name}" must be of type {field.type}.')
-        unknown = set(values) - {field.name for field in fields(cls)}
-        if unknown:
-            raise BadModel(f'This version does not know the encoder\'s field "{min(unknown)}"; update this package.')
-        return cls(**values)
+        return cls(**read_fields(cls, values, "encoder"))
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, as JSON holds them."""
@@ -87,6 +83,27 @@ class EncoderSpec:
     def query(self, query: str) -> str:
         """The text of a query as the model gets it."""
         return self.query_prefix + query
+
+
+def check_dtype(dtype: str) -> None:
+    """Raises `BadRequest` unless it is the name of a dtype in which models can be loaded."""
+    _check_choice("dtype", dtype, DTYPES)
+
+
+def read_fields(cls: type[DataclassInstance], values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Checks that a mapping has exactly the fields of a dataclass of strings, whole numbers and truth values.
+
+    Raises:
+        BadModel: a field is missing, unknown or of another type.
+    """
+    kinds = {"str": str, "int": int, "bool": bool}
+    for field in fields(cls):
+        if type(values.get(field.name)) is not kinds[str(field.type)]:
+            raise BadModel(f'The {what}\'s field "{field.name}" must be of type {field.type}; build the index again.')
+    unknown = set(values) - {field.name for field in fields(cls)}
+    if unknown:
+        raise BadModel(f'This version does not know the {what}\'s field "{min(unknown)}"; it is of a newer version.')
+    return dict(values)
 
 
 def _check_choice(name: str, value: str, accepted: tuple[str, ...]) -> None:

@@ -66,12 +66,7 @@ class Tower:
             filled = numbers + numbers[:1] * (fill - len(numbers))
             vectors[numbers] = self._pooled([rows[number] for number in filled], length)[: len(numbers)]
 
-        jobs = [partial(compute, numbers, length) for numbers, length in batches]
-        if self.on_gpu:
-            for job in jobs:
-                job()
-        else:
-            run_apart(jobs)
+        run_apart([partial(compute, numbers, length) for numbers, length in batches], self.on_gpu)
         return vectors
 
     def _pooled(self, rows: list[list[int]], length: int) -> npt.NDArray[np.float32]:

@@ -19,13 +19,37 @@ def _bm25(folder: Path) -> Index:
     return Bm25Index.open(folder)
 
 
+def _dense(folder: Path) -> Index:
+    from retriever.indexes.dense import DenseIndex
+
+    return DenseIndex.open(folder)
+
+
 def _sharded(folder: Path) -> Index:
     from retriever.indexes.sharded import ShardedIndex
 
     return ShardedIndex.open(folder, open_index)
 
 
-OPENERS: dict[str, Callable[[Path], Index]] = {"bm25": _bm25, "sharded": _sharded}
+def _hybrid(folder: Path) -> Index:
+    from retriever.indexes.hybrid import HybridIndex
+
+    return HybridIndex.open(folder, open_index)
+
+
+def _rerank(folder: Path) -> Index:
+    from retriever.indexes.rerank import RerankIndex
+
+    return RerankIndex.open(folder, open_index)
+
+
+OPENERS: dict[str, Callable[[Path], Index]] = {
+    "bm25": _bm25,
+    "dense": _dense,
+    "hybrid": _hybrid,
+    "rerank": _rerank,
+    "sharded": _sharded,
+}
 """By the type in the manifest; each imports its engine only when called."""
 
 

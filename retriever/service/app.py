@@ -29,19 +29,15 @@ def create_app(service: SearchService) -> FastAPI:
     app = FastAPI(title="retriever", description=_ABOUT, redoc_url=None, redirect_slashes=False)
     app.state.service = service
     add_problem_handlers(app)
-    app.include_router(_state(service))
-    app.include_router(_searches(service), dependencies=_documented_token(settings.token))
+    app.include_router(_open(service))
+    app.include_router(_guarded(service))
     log = log_to_stderr if settings.access_log else None
     app.add_middleware(Edge, metrics=service.metrics, token=settings.token, log=log)
     return app
 
 
-def _documented_token(token: str | None) -> list[Any]:
-    """Shows the token in the OpenAPI document; it is `Edge` that asks for it, before a body is read."""
-    return [Depends(HTTPBearer(auto_error=False))] if token else []
-
-
-def _state(service: SearchService) -> APIRouter:
+def _open(service: SearchService) -> APIRouter:
+    """What needs no token, see `OPEN_PATHS`."""
     router = APIRouter(tags=["state"])
 
     @router.get("/health", response_model=wire.State, responses=problems(500))
@@ -55,16 +51,14 @@ def _state(service: SearchService) -> APIRouter:
         await service.probe()
         return _json({"status": "ready"})
 
-    @router.get("/metrics", response_class=PlainTextResponse, responses=problems(401, 500))
-    async def metrics() -> Response:
-        """Counters in Prometheus' text form."""
-        return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
-
     return router
 
 
-def _searches(service: SearchService) -> APIRouter:
-    router = APIRouter(route_class=BodyRoute)
+def _guarded(service: SearchService) -> APIRouter:
+    """What needs the token, where there is one."""
+    # These dependencies only show the token in the OpenAPI document; `Edge` asks for it, before a body is read.
+    shown = [Depends(HTTPBearer(auto_error=False))] if service.settings.token else []
+    router = APIRouter(route_class=BodyRoute, dependencies=shown)
     refused = problems(401, 413, 422, 500, 503)
 
     @router.post("/retrieve", response_model=wire.RetrieveAnswer, responses=refused, tags=["Search-R1"])
@@ -100,6 +94,11 @@ def _searches(service: SearchService) -> APIRouter:
     async def index() -> Response:
         """What the index holds, of what it was made and how."""
         return _json(asdict(service.index.manifest))
+
+    @router.get("/metrics", response_class=PlainTextResponse, responses=problems(401, 500), tags=["state"])
+    async def metrics() -> Response:
+        """Counters in Prometheus' text form."""
+        return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return router
 

@@ -15,7 +15,8 @@ from retriever.service.settings import ServiceSettings
 from retriever.types import Document, Passage
 
 PROBE_QUERY = "health"
-PROBE_TIMEOUT_S = 5.0
+PROBE_TIMEOUT_S = 30.0
+"""A probe waits its turn behind the call under way, which on a large flat index takes long."""
 CALL_PASSAGES = 4096
 """Passages that one engine call may ask for: about a second of BM25, so that probes are answered in between."""
 
@@ -83,7 +84,6 @@ class SearchService:
         check_topk(topk)
         check_size(len(queries), topk)
         queries = clean_queries(queries)
-        _ = self.index
         found = [self._cache.get(query, topk) for query in queries]
         unknown = [query for query, answer in zip(queries, found, strict=True) if answer is None]
         answers = iter(await self._batcher.search(unknown, topk))
@@ -102,7 +102,8 @@ class SearchService:
         check_ids(ids)
         index = self.index
         if self._documents_waiting + len(ids) > self.settings.max_waiting:
-            raise Busy(f"{self._documents_waiting} ids are waiting and at most {self.settings.max_waiting} may.")
+            waiting, most = self._documents_waiting, self.settings.max_waiting
+            raise Busy(f"{waiting} ids are waiting and at most {most} may; try later.")
         self._documents_waiting += len(ids)
         try:
             return await asyncio.to_thread(index.documents, ids)
@@ -132,8 +133,9 @@ class SearchService:
         known = {query: answer for query in queries if (answer := self._cache.get(query, topk)) is not None}
         unknown = [query for query in dict.fromkeys(queries) if query not in known]
         if unknown:
+            answering = self.index.submit(unknown, topk)
             self.metrics.batch_queries.observe(len(unknown))
-            answers = await asyncio.wrap_future(self.index.submit(unknown, topk))
+            answers = await asyncio.wrap_future(answering)
             for query, answer in zip(unknown, answers, strict=True):
                 self._cache.put(query, topk, answer)
                 known[query] = answer

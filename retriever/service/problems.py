@@ -66,7 +66,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def not_routed(request: Request, error: HTTPException) -> JSONResponse:
-        path = request.url.path[:200]
+        path = request.scope["path"][:200]
         reason = f"{path} does not take {request.method}" if error.status_code == 405 else f"There is nothing at {path}"
         kind = error.detail.replace(" ", "")
         return answer(error.status_code, f"{reason}; /docs shows what there is.", kind, dict(error.headers or {}))

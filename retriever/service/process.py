@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from retriever.errors import BadRequest, ServeFailed
-from retriever.indexes import index_type, open_index
+from retriever.indexes import Index, index_type, open_index
 from retriever.service.core import SearchService
 from retriever.service.settings import ServiceSettings
 
@@ -47,9 +47,16 @@ def run(folder: Path, host: str, port: int, settings: ServiceSettings, announce:
         RetrieverError: what the index needs is missing.
     """
     index_type(folder)
+    serve_index(partial(open_index, folder), host, port, settings, announce)
+
+
+def serve_index(
+    opener: Callable[[], Index], host: str, port: int, settings: ServiceSettings, announce: Callable[[str], None]
+) -> None:
+    """`run` for an index that `opener` opens; called once, in a thread of its own."""
     with listen(host, port) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         _on_signals(_leave)
-        service = SearchService(partial(open_index, folder), settings)
+        service = SearchService(opener, settings)
         runner.run(_serve(service, listener, partial(announce, _address(host, listener))))
 
 

@@ -41,11 +41,11 @@ def ray_environment(folder: Path | None = None) -> dict[str, str]:
             for the script that guards it. Its ports for statistics are then free ones, so that several clusters can
             run on a machine. None leaves Ray's defaults.
     """
-    wanted = dict(_TUNED)
     haproxy = _haproxy()
-    if haproxy:
-        wanted |= {"RAY_SERVE_ENABLE_HA_PROXY": "1"} | (_apart(folder, haproxy) if folder else {})
-    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+    wanted = _TUNED | ({"RAY_SERVE_ENABLE_HA_PROXY": "1"} if haproxy else {})
+    tuned = {name: os.environ.get(name, value) for name, value in wanted.items()}
+    # These are always new: the environment may come from a process that has a cluster of its own.
+    return tuned | (_apart(folder, haproxy) if folder and haproxy else {})
 
 
 @contextmanager

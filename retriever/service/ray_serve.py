@@ -40,6 +40,7 @@ class Scaling:
         max_requests: the most requests under way in a replica; further ones wait.
         max_queued: the most requests that wait for a replica; further ones are answered with status 503.
         cpus: processors that Ray sets aside for a replica. As many as a machine has puts one on each.
+        gpus: GPUs that Ray sets aside for a replica that encodes queries; without one it encodes on processors.
     """
 
     replicas: int = 1
@@ -48,9 +49,10 @@ class Scaling:
     max_requests: int = 1024
     max_queued: int = 4096
     cpus: float = 0
+    gpus: float = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("replicas", 1), ("max_requests", 1), ("max_queued", 0), ("cpus", 0)):
+        for name, least in (("replicas", 1), ("max_requests", 1), ("max_queued", 0), ("cpus", 0), ("gpus", 0)):
             if getattr(self, name) < least:
                 raise BadRequest(f"{name} must be at least {least}, found {getattr(self, name)}.")
         if self.target_requests <= 0:
@@ -58,8 +60,8 @@ class Scaling:
         if self.max_replicas is not None and self.max_replicas < self.replicas:
             raise BadRequest(f"max_replicas must be at least replicas, {self.replicas}, found {self.max_replicas}.")
 
-    def options(self) -> dict[str, Any]:
-        """The same for `Deployment.options`."""
+    def options(self, *, encodes: bool) -> dict[str, Any]:
+        """The same for `Deployment.options`; `encodes` tells whether these replicas encode queries."""
         autoscaling = {
             "min_replicas": self.replicas,
             "max_replicas": self.max_replicas,
@@ -69,7 +71,7 @@ class Scaling:
         return many | {
             "max_ongoing_requests": self.max_requests,
             "max_queued_requests": self.max_queued,
-            "ray_actor_options": {"num_cpus": self.cpus},
+            "ray_actor_options": {"num_cpus": self.cpus, "num_gpus": self.gpus if encodes else 0},
         }
 
 
@@ -212,19 +214,15 @@ def _run_application(index: Path, name: str, scaling: Scaling, settings: Service
 def _application(index: Path, scaling: Scaling, settings: ServiceSettings) -> Any:
     from retriever.service.ray_app import Retriever, Shard
 
-    options = scaling.options() | {
+    common = {
         "logging_config": _quiet(),
         "graceful_shutdown_wait_loop_s": 0.1,
         "graceful_shutdown_timeout_s": _GRACE_S,
         "health_check_timeout_s": _HEALTH_CHECK_TIMEOUT_S,
     }
-    shards = [
-        Shard.options(  # type: ignore[attr-defined]
-            name=f"Shard{number}", **options
-        ).bind(str(folder), settings)
-        for number, folder in enumerate(_shards(index))
-    ]
-    retriever = Retriever.options(**options)  # type: ignore[attr-defined]
+    shard = Shard.options(**common, **scaling.options(encodes=False))  # type: ignore[attr-defined]
+    retriever = Retriever.options(**common, **scaling.options(encodes=True))  # type: ignore[attr-defined]
+    shards = [shard.options(name=f"Shard{number}").bind(str(folder)) for number, folder in enumerate(_shards(index))]
     return retriever.bind(str(index), settings, *shards)
 
 

@@ -63,9 +63,7 @@ class DocumentsRequest(Body):
     """The body of `POST /v1/documents`."""
 
     model_config = ConfigDict(extra="forbid")
-    accepted = (
-        f"accepted are 1 to {MAX_IDS} ids, each a string of at most {MAX_ID_CHARS} characters, and nothing else."
-    )
+    accepted = f"accepted are 1 to {MAX_IDS} ids, each a string of at most {MAX_ID_CHARS} characters, and nothing else."
     ids: Ids
 
 

@@ -160,5 +160,12 @@ def test_a_port_or_host_that_cannot_be_is_one_sentence() -> None:
         listen("no such host", 80)
 
 
+@pytest.mark.parametrize("option", [("--replicas", "2"), ("--max-replicas", "2"), ("--ray-address", "auto")])
+def test_options_of_ray_need_ray(index_folder: Path, option: tuple[str, str]) -> None:
+    result = CliRunner().invoke(app, ["serve", str(index_folder), *option])
+    assert result.exit_code == 1
+    assert result.stderr == "Replicas and a Ray address need --ray; without it the service is one process.\n"
+
+
 def test_a_token_has_no_place_on_the_command_line() -> None:
     assert CliRunner().invoke(app, ["serve", "folder", "--token", "secret"]).exit_code == 2

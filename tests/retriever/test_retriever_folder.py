@@ -77,16 +77,31 @@ def test_a_build_under_way_is_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == {"index", "index-2"}
 
 
-@pytest.mark.parametrize("moved", [False, True])
-def test_a_kill_in_the_middle_of_a_replacement_loses_nothing(tmp_path: Path, moved: bool) -> None:
-    """The two states between the renames of the old folder and of the new one."""
-    if moved:
-        build(tmp_path / "index", "new")
+def test_a_kill_before_the_new_index_took_its_place_loses_nothing(tmp_path: Path) -> None:
+    build(tmp_path / ".index.retired", "old")
+    (tmp_path / "index").mkdir()
+    with pytest.raises(BadIndex, match="already holds an index"):
+        build(tmp_path / "index", "newer")
+    assert names(tmp_path) == {"index"}
+    assert (tmp_path / "index" / "manifest.json").read_text() == "old"
+
+
+def test_a_kill_after_the_new_index_took_its_place_loses_nothing(tmp_path: Path) -> None:
+    build(tmp_path / "index", "new")
     build(tmp_path / ".index.retired", "old")
     with pytest.raises(BadIndex, match="already holds an index"):
         build(tmp_path / "index", "newer")
     assert names(tmp_path) == {"index"}
-    assert (tmp_path / "index" / "manifest.json").read_text() == ("new" if moved else "old")
+    assert (tmp_path / "index" / "manifest.json").read_text() == "new"
+
+
+def test_an_old_index_is_not_removed_for_what_is_no_index(tmp_path: Path) -> None:
+    build(tmp_path / ".index.retired", "old")
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "notes.txt").touch()
+    with pytest.raises(BadIndex, match="is neither empty nor an index"):
+        build(tmp_path / "index", "newer", overwrite=True)
+    assert names(tmp_path) == {"index", ".index.retired"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What the server answers, over HTTP, from a real BM25 index."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from retriever_echo import Echo
 from retriever_sample import PASSAGES
 from retriever_server import await_ready, serving
 
@@ -188,6 +190,7 @@ def test_unknown_addresses_and_methods_are_sentences(client: httpx.Client) -> No
         404,
         "There is nothing at /retrieve/; /docs shows what there is.",
     )
+    assert client.get("/none", headers={"host": "[::"}).status_code == 404
     wrong = client.get("/retrieve")
     assert (wrong.status_code, wrong.headers["allow"], wrong.json()["detail"]) == (
         405,
@@ -234,6 +237,7 @@ def test_a_token_is_asked_for(index: Bm25Index) -> None:
         document = client.get("/openapi.json").json()
         assert document["components"]["securitySchemes"] == {"HTTPBearer": {"type": "http", "scheme": "bearer"}}
         assert document["paths"]["/retrieve"]["post"]["security"] == [{"HTTPBearer": []}]
+        assert document["paths"]["/metrics"]["get"]["security"] == [{"HTTPBearer": []}]
         assert "security" not in document["paths"]["/health"]["get"]
 
 
@@ -300,6 +304,32 @@ def test_a_full_queue_is_503(index: Bm25Index) -> None:
         assert client.post("/v1/documents", json={"ids": ["a", "b", "c"]}).status_code == 503
         assert client.post("/retrieve", json={"queries": ["paris", "a"]}).status_code == 200
         assert metrics(client)["retriever_errors_total", "Busy"] == 2
+
+
+def test_a_failing_engine_is_500_for_its_callers_only() -> None:
+    index = Echo()
+    with serving(lambda: index) as client:
+        await_ready(client)
+        index.broken = True
+        answer = client.post("/retrieve", json={"queries": ["a"]})
+        assert (answer.status_code, answer.json()) == (500, {"detail": "The engine is broken."})
+        assert client.get("/ready").status_code == 503
+        assert client.get("/health").status_code == 200
+        index.broken = False
+        assert client.get("/ready").status_code == 200
+        assert client.post("/v1/search", json={"queries": ["a"], "topk": 1}).json()["results"][0][0]["id"] == "a"
+        assert metrics(client)["retriever_errors_total", "SearchFailed"] == 1
+
+
+def test_a_client_that_leaves_in_the_middle_is_counted(index: Bm25Index) -> None:
+    with serving(lambda: index) as client:
+        await_ready(client)
+        with socket.create_connection((client.base_url.host, client.base_url.port)) as left:
+            left.sendall(b"POST /retrieve HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        deadline = time.monotonic() + 30
+        while ("retriever_requests_total", "/retrieve", "499") not in metrics(client):
+            assert time.monotonic() < deadline
+        assert metrics(client)["retriever_errors_total", "ClientLeft"] == 1
 
 
 def test_answers_do_not_depend_on_batching(client: httpx.Client, index: Bm25Index) -> None:

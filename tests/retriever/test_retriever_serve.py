@@ -21,7 +21,7 @@ from retriever.clients import HandleSearcher, HttpSearcher, Searcher, open_searc
 from retriever.errors import BadIndex, BadRequest, ServeFailed
 from retriever.indexes import Index, open_index
 from retriever.indexes.bm25 import Bm25Index, build_index
-from retriever.indexes.sharded import build_shards
+from retriever.indexes.sharding import build_shards
 from retriever.service.ray_cluster import ray_cluster
 from retriever.service.ray_serve import Scaling, Service, check_port, deploy, undeploy
 from retriever.types import Passage

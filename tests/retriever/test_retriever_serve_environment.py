@@ -82,16 +82,14 @@ def await_listening(process: psutil.Process, count: int) -> set[tuple[int, str]]
 
 
 def test_a_fixed_number_of_replicas() -> None:
-    assert Scaling(2, max_requests=8, max_queued=4, cpus=1).options() == {
-        "num_replicas": 2,
-        "max_ongoing_requests": 8,
-        "max_queued_requests": 4,
-        "ray_actor_options": {"num_cpus": 1},
-    }
+    scaling = Scaling(2, max_requests=8, max_queued=4, cpus=2, gpus=1)
+    expected = {"num_replicas": 2, "max_ongoing_requests": 8, "max_queued_requests": 4}
+    assert scaling.options(encodes=True) == expected | {"ray_actor_options": {"num_cpus": 2, "num_gpus": 1}}
+    assert scaling.options(encodes=False) == expected | {"ray_actor_options": {"num_cpus": 2, "num_gpus": 0}}
 
 
 def test_replicas_that_follow_the_load() -> None:
-    assert Scaling(1, max_replicas=4, target_requests=16).options()["autoscaling_config"] == {
+    assert Scaling(1, max_replicas=4, target_requests=16).options(encodes=True)["autoscaling_config"] == {
         "min_replicas": 1,
         "max_replicas": 4,
         "target_ongoing_requests": 16,
@@ -107,6 +105,7 @@ def test_replicas_that_follow_the_load() -> None:
         ({"max_requests": 0}, "max_requests must be at least 1, found 0."),
         ({"max_queued": -1}, "max_queued must be at least 0, found -1."),
         ({"cpus": -1}, "cpus must be at least 0, found -1."),
+        ({"gpus": -1}, "gpus must be at least 0, found -1."),
     ],
 )
 def test_scaling_outside_the_limits_is_refused(fields: dict[str, int], complaint: str) -> None:

@@ -2,17 +2,23 @@
 
 import json
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 from retriever_sample import PASSAGES, write_corpus
 
+from retriever.bench.table import TableEncoder
 from retriever.corpus import read_corpus
+from retriever.encoders import Vectors, new_encoder
 from retriever.errors import BadIndex, BadRequest
 from retriever.indexes import Index, open_index
 from retriever.indexes.bm25 import Bm25Index, build_index
-from retriever.indexes.sharded import build_shards, join_shards, split_corpus
-from retriever.manifest import read_manifest
+from retriever.indexes.dense import DenseIndex, build_dense
+from retriever.indexes.sharded import LocalShard, ShardedIndex, shard_folders
+from retriever.indexes.sharding import build_shards, join_shards, split_corpus
+from retriever.manifest import Manifest, read_manifest
 
 KEYS = list(PASSAGES)
 
@@ -67,12 +73,54 @@ def test_the_best_of_all_shards_are_merged(sharded: Index, sharded_folder: Path)
 
 
 def test_equal_scores_are_ordered_by_id(tmp_path: Path) -> None:
-    twins = {key: ("Twin", "identical words") for key in ("b", "a")}
+    twins = dict.fromkeys(("b", "a"), ("Twin", "identical words"))
     build_shards(write_corpus(tmp_path / "twins.jsonl", twins), tmp_path / "index", 2, build_index)
     index = open_index(tmp_path / "index")
     [found] = index.search(["identical"], 2)
     assert [passage.id for passage in found] == ["a", "b"]
     index.close()
+
+
+def vectors_of(count: int, dimension: int = 8) -> Vectors:
+    return np.random.default_rng(count).standard_normal((count, dimension), dtype=np.float32)
+
+
+def test_dense_shards_score_as_one_index(corpus: Path, tmp_path: Path) -> None:
+    queries = ["0", "1", "2"]
+    passages, encoder = vectors_of(len(PASSAGES)), TableEncoder(vectors_of(len(queries)))
+    numbers = count()
+
+    def build(part: Path, folder: Path) -> Manifest:
+        rows = passages if part == corpus else passages[next(numbers) :: 3]
+        np.save(tmp_path / "vectors.npy", rows)
+        return build_dense(part, folder, encoder, kind="flat", vectors=tmp_path / "vectors.npy")
+
+    build(corpus, tmp_path / "whole")
+    manifest = build_shards(corpus, tmp_path / "sharded", 3, build)
+    whole = DenseIndex.open(tmp_path / "whole", encoder=encoder)
+    shards = [LocalShard(folder, open_index) for folder in shard_folders(tmp_path / "sharded", manifest)]
+    sharded = ShardedIndex(tmp_path / "sharded", manifest, shards, encoder)
+    for topk in (1, 3, 100):
+        assert sharded.search(queries, topk) == whole.search(queries, topk)
+    assert sharded.search([], 3) == []
+    whole.close()
+    sharded.close()
+
+
+@pytest.mark.slow
+def test_a_sharded_index_brings_its_encoder(corpus: Path, tmp_path: Path) -> None:
+    encoder = new_encoder("minilm")
+    build_dense(corpus, tmp_path / "whole", encoder, kind="flat")
+    build_shards(corpus, tmp_path / "sharded", 2, lambda part, folder: build_dense(part, folder, encoder, kind="flat"))
+    whole, sharded = open_index(tmp_path / "whole"), open_index(tmp_path / "sharded")
+    queries = ["an animal", "who wrote about miners?"]
+    found = sharded.search(queries, 7)
+    for one, other in zip(found, whole.search(queries, 7), strict=True):
+        assert [passage.id for passage in one] == [passage.id for passage in other]
+        # Passages encoded in other batches move by rounding errors.
+        assert [passage.score for passage in one] == pytest.approx([passage.score for passage in other], abs=1e-5)
+    whole.close()
+    sharded.close()
 
 
 def test_topk_may_be_larger_than_every_shard(sharded: Index) -> None:
@@ -104,7 +152,7 @@ def test_shards_that_differ_are_not_joined(corpus: Path, sharded_folder: Path, t
     first = sharded_folder / "shard-0"
     with pytest.raises(BadIndex, match=r"other and .*shard-0 differ in parameters; shards must be built alike."):
         join_shards([first, tmp_path / "other"], tmp_path / "out")
-    with pytest.raises(BadIndex, match="is itself sharded; name its shards instead."):
+    with pytest.raises(BadIndex, match='is an index of type "sharded"; shards are of type bm25 or dense'):
         join_shards([sharded_folder], tmp_path / "out")
     with pytest.raises(BadRequest, match="a shard is named twice"):
         join_shards([first, first], tmp_path / "out")

@@ -123,7 +123,7 @@ class FlatEngine(Engine):
     def _inner_products(self, queries: Vectors, rows: Rows) -> Scores:
         """Shape (queries, candidates); each product is added up on its own, in an order that never changes."""
         products = np.empty(rows.shape, np.float32)
-        faiss.fvec_inner_products_by_idx(
+        faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]
             faiss.swig_ptr(products),
             faiss.swig_ptr(queries),
             self._index.get_xb(),
@@ -168,12 +168,17 @@ def open_engine(path: Path, search: Mapping[str, float]) -> Engine:
         BadRequest: the index has no such parameter.
     """
     index = map_index(path)
-    if index.metric_type != faiss.METRIC_INNER_PRODUCT:
-        raise BadIndex(f"{path} ranks by another measure than the inner product; build it with METRIC_INNER_PRODUCT.")
+    check_metric(index, path)
     if index.ntotal == 0:
         raise BadIndex(f"{path} holds no vectors; build the index again.")
     set_parameters(index, search)
     return FlatEngine(index) if isinstance(index, faiss.IndexFlat) else ApproximateEngine(index)
+
+
+def check_metric(index: Any, path: Path) -> None:
+    """Raises `BadIndex` unless the index ranks by inner product."""
+    if index.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise BadIndex(f"{path} ranks by another measure than the inner product; build it with METRIC_INNER_PRODUCT.")
 
 
 def set_parameters(index: Any, values: Mapping[str, float]) -> None:

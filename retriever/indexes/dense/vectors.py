@@ -153,6 +153,8 @@ def _open_flat(path: Path) -> VectorFile:
 def _open_npy(path: Path) -> VectorFile:
     array: Any = np.load(path, mmap_mode="r")
     if array.ndim != 2 or array.dtype not in (np.float16, np.float32) or not array.flags.c_contiguous:
-        raise ValueError(f"it must be of shape (passages, dimension) and type float16 or float32, in C order; "
-                         f"found shape {array.shape} and type {array.dtype}")
+        raise ValueError(
+            f"it must be of shape (passages, dimension) and type float16 or float32, in C order; "
+            f"found shape {array.shape} and type {array.dtype}"
+        )
     return VectorFile(path, array.shape[0], array.shape[1], array.offset, array.dtype)

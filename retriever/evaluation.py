@@ -1,1 +1,0 @@
-"""Retrieval quality against gold passages."""

@@ -130,10 +130,6 @@ class Suite:
         return write_queries(self._work / "numbers.json", [str(number) for number in range(QUERIES)])
 
     @cached_property
-    def _numbers(self) -> Path:
-        return write_queries(self._work / "numbers.json", [str(number) for number in range(QUERIES)])
-
-    @cached_property
     def _bm25(self) -> Path:
         from retriever.indexes.bm25 import build_index
 

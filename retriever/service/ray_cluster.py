@@ -56,7 +56,7 @@ def ray_cluster(address: str | None = None) -> Iterator[None]:
     With one (`auto`, `host:port`) the process joins that cluster and leaves it running.
 
     Raises:
-        ServeFailed: there is no cluster at the address.
+        ServeFailed: no cluster at the address admits this process.
     """
     with ExitStack() as stack:
         folder = None if address else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="retriever-")))
@@ -74,7 +74,10 @@ def ray_cluster(address: str | None = None) -> Iterator[None]:
                 logging_level=logging.ERROR,
             )
         except ConnectionError as error:
-            raise ServeFailed(f"There is no Ray cluster at {address!r}; start one with `ray start --head`.") from error
+            raise ServeFailed(
+                f"No Ray cluster at {address!r} admits this process; start one with `ray start --head`, and set "
+                "RAY_AUTH_MODE=token where it asks for a token."
+            ) from error
         yield
 
 

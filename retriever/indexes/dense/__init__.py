@@ -6,7 +6,8 @@ import os
 # library when FAISS is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from retriever.indexes.dense.build import adopt, build_dense
+from retriever.indexes.dense.adopt import adopt
+from retriever.indexes.dense.build import build_dense
 from retriever.indexes.dense.index import DenseIndex
 
 __all__ = ["DenseIndex", "adopt", "build_dense"]

@@ -12,7 +12,7 @@ _FILE = "build.json"
 
 
 class Checkpoint:
-    """The settings of a build and how many passages it has encoded.
+    """The settings of a build, how many passages it has encoded, and whether all is done.
 
     Args:
         folder: of the unfinished build; emptied where it was begun with other settings.
@@ -24,23 +24,24 @@ class Checkpoint:
         self._settings: dict[str, Any] = json.loads(json.dumps(settings))
         earlier = self._read()
         self.encoded: int = earlier["encoded"] if earlier else 0
+        self.complete: bool = earlier["complete"] if earlier else False
         if not earlier:
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             self.note(0)
 
-    def note(self, encoded: int) -> None:
-        """Writes down how many passages are encoded and on the disk."""
-        self.encoded = encoded
+    def note(self, encoded: int, complete: bool = False) -> None:
+        """Writes down how many passages are encoded and on the disk, and whether nothing is left to do."""
+        self.encoded, self.complete = encoded, complete
         unfinished = self._path.with_suffix(".unfinished")
         with unfinished.open("w", encoding="utf-8") as file:
-            json.dump({"settings": self._settings, "encoded": encoded}, file)
+            json.dump({"settings": self._settings, "encoded": encoded, "complete": complete}, file)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(self._path)
 
     def remove(self) -> None:
-        """The build is complete."""
+        """The folder is a complete index."""
         self._path.unlink()
 
     def _read(self) -> dict[str, Any] | None:

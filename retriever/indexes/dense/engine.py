@@ -94,7 +94,8 @@ class FlatEngine(Engine):
         super().__init__(index)
         shape = (self.count, self.dimension)
         self._vectors: Vectors = faiss.rev_swig_ptr(index.get_xb(), self.count * self.dimension).reshape(shape)
-        self._bounds = np.unique(np.linspace(0, self.count, _BLOCKS_A_THREAD * self._threads + 1, dtype=np.int64))
+        blocks = _BLOCKS_A_THREAD * self._threads
+        self._bounds: list[int] = np.unique(np.linspace(0, self.count, blocks + 1, dtype=np.int64)).tolist()
         # Encoders give vectors of one length or nearly so; twice the longest of some bounds them all.
         some = self._vectors[np.linspace(0, self.count - 1, num=256, dtype=np.int64)]
         self._longest = 2 * float(np.linalg.norm(some, axis=1).max())

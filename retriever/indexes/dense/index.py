@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from retriever.corpus import CorpusStore, open_store
 from retriever.encoders.base import Encoder, Vectors
 from retriever.errors import BadIndex
 from retriever.indexes.base import Index
-from retriever.indexes.dense.build import CORPUS, INDEX
+from retriever.indexes.dense.build import CORPUS
+from retriever.indexes.dense.construct import INDEX
+from retriever.indexes.dense.encoded import checked
 from retriever.indexes.dense.engine import Engine, open_engine
 from retriever.limits import check_topk, clean_queries
 from retriever.manifest import Manifest, read_manifest
@@ -47,20 +50,23 @@ class DenseIndex(Index):
         if manifest.type != "dense":
             raise BadIndex(f'{folder} is an index of type "{manifest.type}"; this needs one of type "dense".')
         manifest.check_files(folder)
-        store = open_store(folder / CORPUS)
-        if (store.sha256, len(store)) != (manifest.corpus_sha256, manifest.passages):
-            raise BadIndex(f"{folder / CORPUS} is another corpus than the manifest's; build the index again.")
-        parameters = dict(manifest.parameters.get("search") or {}) | dict(search or {})
-        engine = open_engine(folder / INDEX, parameters)
-        if engine.count != manifest.passages:
-            engine.close()
-            said = manifest.passages
-            raise BadIndex(f"{folder} holds {engine.count} vectors, its manifest says {said}; build it again.")
-        encoder = encoder or _load_encoder(manifest)
-        if encoder.dimension != engine.dimension:
-            raise BadIndex(
-                f"{folder} holds vectors of {engine.dimension} numbers, its encoder gives {encoder.dimension}."
-            )
+        parameters = manifest.parameter("search", dict, folder) | dict(search or {})
+        with ExitStack() as opened:
+            store = open_store(folder / CORPUS)
+            opened.callback(store.close)
+            if (store.sha256, len(store)) != (manifest.corpus_sha256, manifest.passages):
+                raise BadIndex(f"{folder / CORPUS} is another corpus than the manifest's; build the index again.")
+            engine = open_engine(folder / INDEX, parameters)
+            opened.callback(engine.close)
+            if engine.count != manifest.passages:
+                said = manifest.passages
+                raise BadIndex(f"{folder} holds {engine.count} vectors, its manifest says {said}; build it again.")
+            encoder = encoder or _load_encoder(manifest)
+            if encoder.dimension != engine.dimension:
+                raise BadIndex(
+                    f"{folder} holds vectors of {engine.dimension} numbers, its encoder gives {encoder.dimension}."
+                )
+            opened.pop_all()
         return cls(folder, manifest, engine, store, encoder)
 
     def submit(self, queries: Sequence[str], topk: int) -> Future[list[list[Passage]]]:
@@ -86,7 +92,9 @@ class DenseIndex(Index):
         self._store.close()
 
     def _search(self, queries: list[str], topk: int) -> list[list[Passage]]:
-        return self._rank(self._encoder.encode_queries(queries), topk) if queries else []
+        if not queries:
+            return []
+        return self._rank(checked(self._encoder.encode_queries(queries), len(queries), self._encoder), topk)
 
     def _rank(self, vectors: Vectors, topk: int) -> list[list[Passage]]:
         scores, rows = self._engine.search(vectors, topk)

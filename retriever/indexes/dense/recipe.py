@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import faiss
+import psutil
 
 from retriever.errors import BadIndex, BadRequest
 from retriever.indexes.dense.engine import set_parameters
 from retriever.indexes.dense.faiss_files import faiss_errors
 
 KINDS = ("flat", "hnsw", "ivf-sq8", "ivf-pq")
-_ACCEPTED = f'accepted are {", ".join(KINDS)} and FAISS factory strings such as "OPQ48,IVF4096,PQ48"'
+_ACCEPTED = f'{", ".join(KINDS)} and FAISS factory strings such as "OPQ48,IVF4096,PQ48"'
 _MIN_PQ = 256
+_EF_SEARCH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,10 @@ class Recipe:
             with faiss_errors("FAISS"):
                 index = faiss.index_factory(dimension, self.factory, faiss.METRIC_INNER_PRODUCT)
         except BadIndex as error:
-            raise BadRequest(f'No index "{self.factory}" of {dimension} dimensions: {_ACCEPTED}; {error}') from error
+            said = str(error).removeprefix("FAISS ").rstrip(".")
+            raise BadRequest(
+                f'"{self.factory}" is no type of index for vectors of {dimension} numbers {said}; accepted are {_ACCEPTED}.'
+            ) from error
         set_parameters(index, {**self.build, **self.search})
         _shorten_rotation(index)
         return index
@@ -60,18 +65,26 @@ def choose_recipe(kind: str, passages: int, dimension: int) -> Recipe:
     * HNSW has 32 links a passage, found with efConstruction 100, and searches with efSearch 256.
     * Product quantisation takes a byte for 8 dimensions (fewer where 8 do not divide the dimension), after a rotation.
 
+    A factory string gets the search parameters of the kind that is like it.
+
     Raises:
         BadRequest: the kind is neither one of `KINDS` nor a factory string, or the corpus is too small for it.
     """
-    recipe = _default(kind, passages, dimension)
-    index = recipe.new_index(dimension)
-    return recipe if kind in KINDS else Recipe(recipe.factory, search=default_search(index))
+    factory = _factory(kind, passages, dimension)
+    index = Recipe(factory).new_index(dimension)
+    ivf = faiss.try_extract_index_ivf(index)
+    if ivf is not None and not 1 <= ivf.nlist <= passages:
+        raise BadRequest(f'"{kind}" has {ivf.nlist} lists; for {passages} passages, give from 1 to {passages}.')
+    build = {"efConstruction": 100.0} if kind == "hnsw" else {}
+    return Recipe(factory, build, default_search(index))
 
 
 def default_search(index: Any) -> dict[str, float]:
-    """The search parameters of an index that is not one of `KINDS`."""
+    """The search parameters that suit an index, by FAISS's names for them."""
     ivf = faiss.try_extract_index_ivf(index)
-    return {} if ivf is None else {"nprobe": _probes(ivf.nlist)}
+    if ivf is not None:
+        return {"nprobe": _probes(ivf.nlist)}
+    return {"efSearch": _EF_SEARCH} if isinstance(index, faiss.IndexHNSW) else {}
 
 
 def training_rows(index: Any, passages: int) -> int:
@@ -83,21 +96,43 @@ def training_rows(index: Any, passages: int) -> int:
     return int(min(passages, wanted, (2 << 30) // (4 * index.d)))
 
 
-def _default(kind: str, passages: int, dimension: int) -> Recipe:
-    if kind == "flat":
-        return Recipe("Flat")
-    if kind == "hnsw":
-        return Recipe("HNSW32", build={"efConstruction": 100}, search={"efSearch": 256})
+def check_memory(index: Any, passages: int) -> None:
+    """Refuses an index that is built in memory and would not fit there; the free memory is what psutil tells.
+
+    Raises:
+        BadRequest: it would not.
+    """
+    needed, free = passages * _bytes_a_passage(index), psutil.virtual_memory().available
+    if needed > free:
+        raise BadRequest(
+            f"This type of index is built in memory and needs {needed / 2**30:.3g} GiB for {passages:,} passages; "
+            f"{free / 2**30:.3g} GiB are free, so take ivf-sq8 or ivf-pq, which are built on the disk."
+        )
+
+
+def _bytes_a_passage(index: Any) -> int:
+    if isinstance(index, faiss.IndexHNSW):
+        # The links of the lowest layer and a sixteenth more for those above, each of 4 bytes; offset, level, code.
+        return int(4.25 * index.hnsw.nb_neighbors(0)) + 12 + int(index.storage.sa_code_size())
+    try:
+        return int(index.sa_code_size()) + 8
+    except RuntimeError:
+        # Other graphs, whose size FAISS does not tell: the vector and 64 links.
+        return 4 * int(index.d) + 256
+
+
+def _factory(kind: str, passages: int, dimension: int) -> str:
     if kind not in KINDS:
-        return Recipe(kind)
+        return kind
+    if kind in ("flat", "hnsw"):
+        return {"flat": "Flat", "hnsw": "HNSW32"}[kind]
     lists = _lists(passages)
-    search = {"nprobe": _probes(lists)}
     if kind == "ivf-sq8":
-        return Recipe(f"IVF{lists},SQ8", search=search)
+        return f"IVF{lists},SQ8"
     if passages < _MIN_PQ:
         raise BadRequest(f"An ivf-pq index learns from at least {_MIN_PQ} passages, found {passages}; use flat.")
     width = max(number for number in (1, 2, 4, 8) if dimension % number == 0)
-    return Recipe(f"OPQ{dimension // width},IVF{lists},PQ{dimension // width}", search=search)
+    return f"OPQ{dimension // width},IVF{lists},PQ{dimension // width}"
 
 
 def _shorten_rotation(index: Any) -> None:

@@ -6,7 +6,6 @@ The engine is called by one thread of this process, without a service between: n
 from __future__ import annotations
 
 import asyncio
-import logging
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -43,18 +42,15 @@ def compare(
 
 @contextmanager
 def _served(index: Path) -> Iterator[dict[str, str]]:
-    import ray
-
+    from retriever.service.ray_cluster import ray_cluster
     from retriever.service.ray_serve import deploy, undeploy
+    from retriever.service.settings import ServiceSettings
 
-    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    try:
-        service = deploy(index, name="bench")
-        with server("retriever", "serve", index) as plain:
+    with ray_cluster():
+        service = deploy(index, name="bench", settings=ServiceSettings(cache_passages=0))
+        with server("retriever", "serve", index, "--cache", "0", "--no-access-log") as plain:
             yield {"ray_serve_handle": service.target, "http_single_process": plain.url}
         undeploy("bench")
-    finally:
-        ray.shutdown()
 
 
 @contextmanager

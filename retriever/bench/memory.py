@@ -57,8 +57,7 @@ def _memory_of(commands: Sequence[Command], queries: Path, seconds: float) -> di
         servers = [stack.enter_context(server(*command)) for command in commands]
         for running in servers:
             ask_from_elsewhere(running.url, queries, clients=16, seconds=seconds)
-        parents = [running.processes[0] for running in servers]
-        return memory(process for parent in parents for process in (parent, *parent.children(recursive=True)))
+        return memory(process for running in servers for process in running.processes)
 
 
 def _rollup(pid: int) -> dict[str, int]:

@@ -6,9 +6,10 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,22 @@ class Server:
     """A server that runs; `seconds_to_ready` is counted from the start of its process."""
 
     url: str
-    processes: tuple[psutil.Process, ...]
+    process: psutil.Process
     seconds_to_ready: float
 
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """The process and all that it has started and that runs now."""
+        return [self.process, *self.process.children(recursive=True)]
+
     def cpu_seconds(self) -> float:
-        """Processor time used so far, of the process and what it started."""
-        times = [process.cpu_times() for process in self.processes]
-        return sum(t.user + t.system for t in times)
+        """Processor time that these have used so far."""
+        total = 0.0
+        for process in self.processes:
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
 
 
 @contextmanager
@@ -45,31 +55,32 @@ def server(module: str, *arguments: object) -> Iterator[Server]:
     port = free_port()
     command = [sys.executable, "-m", module, *map(str, arguments), "--port", str(port)]
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     url = f"http://127.0.0.1:{port}"
-    try:
-        await_ready(url, process)
-        seconds = time.perf_counter() - started
-        family = psutil.Process(process.pid)
-        yield Server(url, (family, *family.children(recursive=True)), seconds)
-    finally:
-        process.terminate()
-        process.communicate()
+    # A file: nobody reads a pipe while the server works.
+    with tempfile.TemporaryFile() as printed:
+        process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
+        try:
+            if not _is_ready(url, process):
+                printed.seek(0)
+                said = printed.read().decode(errors="replace").strip()[-1000:]
+                raise ServeFailed(f"{' '.join(command)} was not ready: {said}")
+            seconds = time.perf_counter() - started
+            yield Server(url, psutil.Process(process.pid), seconds)
+        finally:
+            process.terminate()
+            process.wait()
 
 
-def await_ready(url: str, process: subprocess.Popen[str]) -> None:
-    """Waits until the server's `/ready` answers 200; raises as `server` does."""
+def _is_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
     deadline = time.monotonic() + _READY_WITHIN_S
     while process.poll() is None and time.monotonic() < deadline:
         try:
             if httpx.get(f"{url}/ready", trust_env=False).status_code == 200:
-                return
+                return True
         except httpx.HTTPError:
             pass
         time.sleep(0.02)
-    process.terminate()
-    printed = (process.communicate()[0] or "").strip()[-1000:]
-    raise ServeFailed(f"The server at {url} was not ready: {printed}")
+    return False
 
 
 def ask_from_elsewhere(url: str, queries: Path, *, clients: int, seconds: float) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from retriever.bench import synthetic
 from retriever.encoders.base import Vectors
-from retriever.indexes.dense.build import INDEX, build_index
+from retriever.indexes.dense.construct import INDEX, build_index
 from retriever.indexes.dense.engine import Engine, open_engine
 from retriever.indexes.dense.recipe import choose_recipe
 from retriever.indexes.dense.vectors import open_vectors

@@ -88,6 +88,8 @@ def index(
                 build = _dense(kind, encoder, device, options, vectors, adopt, overwrite)
             manifest = _build(build, _corpus(sources, origin), out, shards, overwrite, report)
     typer.echo(f"{manifest.passages} passages indexed in {manifest.build.get('seconds', 0.0):.1f} s: {out}")
+    if recall := manifest.build.get("recall_at_10_against_flat"):
+        typer.echo(f"trained on {manifest.build['training_vectors']:,} vectors; recall@10 against flat {recall:.3f}")
 
 
 def _corpus(sources: Sequence[str], origin: Origin) -> Path:

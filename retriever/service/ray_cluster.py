@@ -19,6 +19,7 @@ from retriever.errors import ServeFailed
 from retriever.service import haproxy_guard
 
 _GONE_WITHIN_S = 10.0
+_REACHED_WITHIN_S = 5.0
 
 _TUNED = {
     # A replica answers on the event loop that received the request: without these, a thread and a queue more.
@@ -66,6 +67,7 @@ def ray_cluster(address: str | None = None) -> Iterator[None]:
 
         stack.callback(_leave, set(psutil.Process().children(recursive=True)))
         try:
+            _reach(address)
             ray.init(
                 address=address or "local",
                 runtime_env={"env_vars": variables} if address else None,
@@ -73,7 +75,7 @@ def ray_cluster(address: str | None = None) -> Iterator[None]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        except ConnectionError as error:
+        except OSError as error:
             raise ServeFailed(
                 f"No Ray cluster at {address!r} admits this process; start one with `ray start --head`, and set "
                 "RAY_AUTH_MODE=token where it asks for a token."
@@ -93,6 +95,13 @@ def _set(variables: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _reach(address: str | None) -> None:
+    """Raises `OSError` where nothing listens: Ray itself would try for many minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_REACHED_WITHIN_S).close()
 
 
 def _leave(before: set[psutil.Process]) -> None:

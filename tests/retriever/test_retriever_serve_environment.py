@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,8 +12,8 @@ from unittest.mock import patch
 import psutil
 import pytest
 
-from retriever.errors import BadRequest
-from retriever.service.ray_cluster import ray_environment
+from retriever.errors import BadRequest, ServeFailed
+from retriever.service.ray_cluster import ray_cluster, ray_environment
 from retriever.service.ray_serve import Scaling
 
 CONFIGURATION = """
@@ -79,6 +80,14 @@ def await_listening(process: psutil.Process, count: int) -> set[tuple[int, str]]
     while len(found) < count and time.monotonic() < deadline:
         found = {(c.laddr.port, c.laddr.ip) for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
     return found
+
+
+def test_no_cluster_at_the_address_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with pytest.raises(ServeFailed, match=f"No Ray cluster at '127.0.0.1:{port}' admits this process"):
+        ray_cluster(f"127.0.0.1:{port}").__enter__()
+    assert [name for name in os.environ if name.startswith("RAY_SERVE_")] == []
 
 
 def test_a_fixed_number_of_replicas() -> None:

@@ -41,13 +41,12 @@ def write_index(index: Any, path: Path) -> None:
     """Writes an index file that is complete and on the disk, or not there at all.
 
     Raises:
-        BadIndex: it cannot be written.
+        OSError: it cannot be written.
     """
     unfinished = unfinished_of(path)
-    with faiss_errors(f"{path} could not be written"):
-        faiss.write_index(index, str(unfinished))
-    # FAISS does not say when closing the file fails, but it finds the end missing.
-    map_index(unfinished)
+    # Given a name instead, FAISS does not say when closing the file fails.
+    with unfinished.open("wb") as file:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
     publish(unfinished, path)
 
 

@@ -72,7 +72,7 @@ def _merge(trained: Path, blocks: Sequence[Path], out: Path) -> None:
 
 def _without_lists(index: Any) -> bytes:
     """What FAISS writes of an index whose lists are empty, up to where the lists begin."""
-    lists = faiss.extract_index_ivf(index).invlists
+    lists: Any = faiss.extract_index_ivf(index).invlists
     empty = struct.pack("<4sQQ4sQ", b"ilar", lists.nlist, lists.code_size, b"sprs", 0)
     written = bytes(faiss.serialize_index(index).tobytes())
     if not written.endswith(empty):

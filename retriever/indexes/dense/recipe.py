@@ -46,7 +46,8 @@ class Recipe:
         except BadIndex as error:
             said = str(error).removeprefix("FAISS ").rstrip(".")
             raise BadRequest(
-                f'"{self.factory}" is no type of index for vectors of {dimension} numbers {said}; accepted are {_ACCEPTED}.'
+                f'"{self.factory}" is no type of index for vectors of {dimension} numbers {said}; '
+                f"accepted are {_ACCEPTED}."
             ) from error
         set_parameters(index, {**self.build, **self.search})
         _shorten_rotation(index)
@@ -112,8 +113,9 @@ def check_memory(index: Any, passages: int) -> None:
 
 def _bytes_a_passage(index: Any) -> int:
     if isinstance(index, faiss.IndexHNSW):
+        graph: Any = index.hnsw
         # The links of the lowest layer and a sixteenth more for those above, each of 4 bytes; offset, level, code.
-        return int(4.25 * index.hnsw.nb_neighbors(0)) + 12 + int(index.storage.sa_code_size())
+        return int(4.25 * graph.nb_neighbors(0)) + 12 + int(index.storage.sa_code_size())
     try:
         return int(index.sa_code_size()) + 8
     except RuntimeError:

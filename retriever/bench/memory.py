@@ -19,7 +19,7 @@ def measure_replicas(
     *,
     replicas: Sequence[int] = (1, 2),
     option: str | None = None,
-    seconds: float = 4.0,
+    seconds: float = 10.0,
 ) -> dict[str, Any]:
     """Starts so many replicas at a time, has them answer queries for a while, and adds up their memory.
 

@@ -57,7 +57,7 @@ def ray_cluster(address: str | None = None) -> Iterator[None]:
     With one (`auto`, `host:port`) the process joins that cluster and leaves it running.
 
     Raises:
-        ServeFailed: no cluster at the address admits this process.
+        ServeFailed: no cluster at the address admits this process, or its own does not start.
     """
     with ExitStack() as stack:
         folder = None if address else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="retriever-")))
@@ -75,11 +75,9 @@ def ray_cluster(address: str | None = None) -> Iterator[None]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        except OSError as error:
-            raise ServeFailed(
-                f"No Ray cluster at {address!r} admits this process; start one with `ray start --head`, and set "
-                "RAY_AUTH_MODE=token where it asks for a token."
-            ) from error
+        # Ray raises plain exceptions, too, such as where one of its processes is not up in time.
+        except Exception as error:
+            raise ServeFailed(_refusal(address, error)) from error
         yield
 
 
@@ -95,6 +93,15 @@ def _set(variables: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _refusal(address: str | None, error: Exception) -> str:
+    if address is None:
+        return f"Ray did not start on this machine: {' '.join(str(error).split())[:300]}"
+    return (
+        f"No Ray cluster at {address!r} admits this process; start one with `ray start --head`, and set "
+        "RAY_AUTH_MODE=token where it asks for a token."
+    )
 
 
 def _reach(address: str | None) -> None:

@@ -339,9 +339,17 @@ def test_a_key_that_cannot_travel_is_not_shown(monkeypatch: pytest.MonkeyPatch, 
     ],
 )
 def test_keys_appear_in_no_error_and_no_log(
-    server: ScriptedServer, engine: str, failure: Reply, caplog: pytest.LogCaptureFixture
+    server: ScriptedServer,
+    engine: str,
+    failure: Reply,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    # Libraries that other tests import quieten httpx for the whole process.
+    for name in ("httpx", "httpcore"):
+        caplog.set_level(logging.DEBUG, logger=name)
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
     server.script = [failure] * 9
     with pytest.raises(RetrieverError) as caught:
         ask(server, engine, ["apple"])

@@ -26,7 +26,7 @@ from retriever.indexes.dense.vectors import open_vectors
 _CHUNK = 250_000
 
 
-def bench_vectors(folder: Path, count: int, dimension: int, kind: str) -> dict[str, Any]:
+def bench_vectors(folder: Path, count: int, dimension: int, kind: str, *, seconds: float = 3.0) -> dict[str, Any]:
     """Writes the vectors, builds the index of them and searches it.
 
     Args:
@@ -34,6 +34,7 @@ def bench_vectors(folder: Path, count: int, dimension: int, kind: str) -> dict[s
         count: number of vectors.
         dimension: numbers in each.
         kind: see `recipe.choose_recipe`.
+        seconds: how long each size of batch is searched.
 
     Returns:
         Seconds of each stage, bytes, peak resident memory of this process, recall@10 against the exact answer, and
@@ -56,7 +57,7 @@ def bench_vectors(folder: Path, count: int, dimension: int, kind: str) -> dict[s
 
     figures = build_index(open_vectors(source), chosen, folder, report)
     report("built", count, count)
-    seconds = last - started
+    build_seconds = last - started
     engine = open_engine(folder / INDEX, chosen.search)
     queries = _queries(dimension)
     return {
@@ -64,12 +65,12 @@ def bench_vectors(folder: Path, count: int, dimension: int, kind: str) -> dict[s
         "dimension": dimension,
         "factory": chosen.factory,
         "search": chosen.search,
-        "build_seconds": round(seconds, 1),
+        "build_seconds": round(build_seconds, 1),
         "stage_seconds": stages,
         "bytes": sum(path.stat().st_size for path in folder.glob("index.*")),
         "peak_resident_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         **figures,
-        "speed": {str(batch): _speed(engine, queries, batch) for batch in (1, 64, 512)},
+        "speed": {str(batch): _speed(engine, queries, batch, seconds) for batch in (1, 64, 512)},
     }
 
 
@@ -86,7 +87,7 @@ def _queries(dimension: int) -> Vectors:
     return synthetic.around(synthetic.centres(dimension), 512, seed=-1)
 
 
-def _speed(engine: Engine, queries: Vectors, batch: int, seconds: float = 3.0) -> dict[str, float]:
+def _speed(engine: Engine, queries: Vectors, batch: int, seconds: float) -> dict[str, float]:
     calls: list[float] = []
     started = time.perf_counter()
     while (asked := time.perf_counter()) < started + seconds:

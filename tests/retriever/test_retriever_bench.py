@@ -28,7 +28,7 @@ def test_synthetic_passages_are_the_same_for_the_same_seed(tmp_path: Path) -> No
 
 
 def test_vectors_on_a_small_scale(tmp_path: Path) -> None:
-    figures = bench_vectors(tmp_path, 3000, 16, "IVF8,PQ4")
+    figures = bench_vectors(tmp_path, 3000, 16, "IVF8,PQ4", seconds=0.1)
     assert (figures["count"], figures["factory"]) == (3000, "IVF8,PQ4")
     assert 0 < figures["recall_at_10_against_flat"] <= 1
     assert figures["bytes"] < 4 * 3000 * 16

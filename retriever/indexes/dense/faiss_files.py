@@ -46,7 +46,7 @@ def write_index(index: Any, path: Path) -> None:
     unfinished = unfinished_of(path)
     # Given a name instead, FAISS does not say when closing the file fails.
     with unfinished.open("wb") as file:
-        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]
     publish(unfinished, path)
 
 

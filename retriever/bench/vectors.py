@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ import numpy as np
 
 from retriever.bench import synthetic
 from retriever.encoders.base import Vectors
+from retriever.errors import BadRequest
 from retriever.indexes.dense.construct import INDEX, build_index
 from retriever.indexes.dense.engine import Engine, open_engine
 from retriever.indexes.dense.recipe import choose_recipe
@@ -37,41 +39,42 @@ def bench_vectors(folder: Path, count: int, dimension: int, kind: str, *, second
         seconds: how long each size of batch is searched.
 
     Returns:
-        Seconds of each stage, bytes, peak resident memory of this process, recall@10 against the exact answer, and
-        queries per second and milliseconds per call by batch size.
+        Seconds of each stage, bytes, peak resident memory of this process until the index is built, recall@10 against
+        the exact answer, and queries per second and milliseconds per call by batch size.
     """
+    _check_disk(folder, 5 * count * dimension)
     source = folder / "vectors.npy"
     _write(source, count, dimension)
     chosen = choose_recipe(kind, count, dimension)
-    stages: dict[str, float] = {}
-    started = last = time.perf_counter()
-    current = ""
+    started = time.perf_counter()
 
     def report(stage: str, done: int, total: int) -> None:
-        nonlocal last, current
-        now = time.perf_counter()
-        current = current or stage
-        stages[current] = round(stages.get(current, 0.0) + now - last, 1)
-        last, current = now, stage
-        sys.stderr.write(f"{now - started:7.0f} s  {stage} {done:,} of {total:,}\n")
+        sys.stderr.write(f"{time.perf_counter() - started:7.0f} s  {stage} {done:,} of {total:,}\n")
 
     figures = build_index(open_vectors(source), chosen, folder, report)
-    report("built", count, count)
-    build_seconds = last - started
+    build_seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     engine = open_engine(folder / INDEX, chosen.search)
     queries = _queries(dimension)
+    speed = {str(batch): _speed(engine, queries, batch, seconds) for batch in (1, 64, 512)}
+    engine.close()
     return {
         "count": count,
         "dimension": dimension,
         "factory": chosen.factory,
         "search": chosen.search,
         "build_seconds": round(build_seconds, 1),
-        "stage_seconds": stages,
-        "bytes": sum(path.stat().st_size for path in folder.glob("index.*")),
-        "peak_resident_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "bytes": (folder / INDEX).stat().st_size,
+        "peak_resident_gib": round(peak / 2**20, 2),
         **figures,
-        "speed": {str(batch): _speed(engine, queries, batch, seconds) for batch in (1, 64, 512)},
+        "speed": speed,
     }
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise BadRequest(f"{folder} has {free / 1e9:.1f} GB free, the vectors and the index need {needed / 1e9:.1f}.")
 
 
 def _write(path: Path, count: int, dimension: int) -> None:

@@ -20,7 +20,16 @@ from retriever.indexes.dense import DenseIndex, build_dense
 from retriever.manifest import read_manifest
 from retriever.types import Document, Passage
 
-KINDS = ("flat", "hnsw", "ivf-sq8", "ivf-pq", "IVF16,SQ8,RFlat", "PCA16,IVF16_HNSW8,SQ4", "HNSW8_SQ8", "IVF16,PQ8x4fs")
+KINDS = (
+    "flat",
+    "hnsw",
+    "ivf-sq8",
+    "IVF8,PQ8x4",
+    "IVF16,SQ8,RFlat",
+    "PCA16,IVF16_HNSW8,SQ4",
+    "HNSW8_SQ8",
+    "IVF16,PQ8x4fs",
+)
 EXACT = ("flat", "hnsw", "ivf-sq8", "IVF16,SQ8,RFlat")
 ROWS = 1000
 
@@ -348,6 +357,20 @@ def test_an_index_of_another_type_is_refused(folders: dict[str, Path], tmp_path:
     change(folder, type="bm25")
     with pytest.raises(BadIndex, match='is an index of type "bm25"; this needs one of type "dense"'):
         DenseIndex.open(folder, encoder=WordEncoder())
+
+
+@pytest.mark.slow
+def test_product_quantisation_after_a_rotation(words: Path, folders: dict[str, Path], tmp_path: Path) -> None:
+    manifest = build_dense(words, tmp_path / "index", WordEncoder(), kind="ivf-pq", vectors=folders["flat"])
+    assert manifest.parameters["factory"] == "OPQ4,IVF16,PQ4"
+    assert manifest.build["recall_at_10_against_flat"] > 0.4
+    index = DenseIndex.open(tmp_path / "index", encoder=WordEncoder())
+    documents = list(read_corpus(words))[:100]
+    batch = [f"{document.title} {document.text}" for document in documents]
+    together = index.search(batch, 10)
+    assert sum(document.id in ids(ranked) for document, ranked in zip(documents, together, strict=True)) > 80
+    assert together == [index.search([query], 10)[0] for query in batch]
+    index.close()
 
 
 @pytest.mark.slow

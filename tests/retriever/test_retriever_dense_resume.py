@@ -37,10 +37,10 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def uninterrupted(words: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
     folder = tmp_path_factory.mktemp("uninterrupted")
-    for kind in ("flat", "ivf-sq8", "ivf-pq"):
+    for kind in ("flat", "ivf-sq8", "IVF16,PQ8x4"):
         done = build(words, folder / kind, kind)
         assert done.returncode == 0, done.stderr
-    return {kind: files(folder / kind) for kind in ("flat", "ivf-sq8", "ivf-pq")}
+    return {kind: files(folder / kind) for kind in ("flat", "ivf-sq8", "IVF16,PQ8x4")}
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def uninterrupted(words: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
         ("ivf-sq8", "training", "0"),
         ("ivf-sq8", "adding", "4000"),
         ("ivf-sq8", "measuring", "0"),
-        ("ivf-pq", "adding", "5000"),
+        ("IVF16,PQ8x4", "adding", "5000"),
     ],
 )
 def test_a_killed_build_goes_on_to_the_same_files(

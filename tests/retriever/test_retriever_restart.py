@@ -126,7 +126,8 @@ def test_no_answer_is_lost_while_a_replica_dies(index_folder: Path, index: Bm25I
 
     # What the cluster sets in the environment lasts no longer than this test.
     with patch.dict(os.environ), ray_cluster():
-        from retriever.service.ray_serve import deploy
+        from retriever.service.ray_serve import deploy, undeploy
 
         service = deploy(index_folder, name="dying", replicas=2)
         asyncio.run(search_throughout(open_searcher(service.target), expected, 2, kill_one))
+        undeploy("dying")

@@ -160,25 +160,20 @@ def processes(deployment: str) -> set[int]:
     return found
 
 
-def test_a_second_application_with_two_replicas(url: str, index_folder: Path, index: Bm25Index) -> None:
-    service = deploy(index_folder, name="second", replicas=2)
-    assert service == Service("second", None)
-    assert len(processes("second:Retriever")) == 2
-    assert search(open_searcher(service.target), QUERIES) == index.search(QUERIES, 3)
-    undeploy("second")
-    assert ask(url, "/ready") == {"status": "ready"}
-
-
-def test_a_full_service_turns_requests_away_and_clients_ask_again(index_folder: Path, index: Bm25Index) -> None:
-    """One request under way and one waiting: of the sixty that come at once, others are turned away."""
+def test_replicas_that_are_full_turn_requests_away_and_clients_ask_again(
+    url: str, index_folder: Path, index: Bm25Index
+) -> None:
+    """A second application: one request under way in each of two replicas, and one that waits for them."""
     from ray import serve
     from ray.serve.exceptions import BackPressureError
 
-    service = deploy(index_folder, name="full", scaling=Scaling(max_requests=1, max_queued=1))
+    service = deploy(index_folder, name="second", scaling=Scaling(2, max_requests=1, max_queued=1))
+    assert service == Service("second", None)
+    assert len(processes("second:Retriever")) == 2
     queries = [f"wolf dog {number}" for number in range(60)]
 
     async def flood() -> list[Any]:
-        handle = serve.get_app_handle("full")
+        handle = serve.get_app_handle("second")
         return await asyncio.gather(*(handle.search.remote([q], 3) for q in queries), return_exceptions=True)
 
     answers = asyncio.run(flood())
@@ -186,7 +181,8 @@ def test_a_full_service_turns_requests_away_and_clients_ask_again(index_folder: 
     assert 0 < len(turned_away) < 60
     assert all(isinstance(answer, list) for answer in answers if answer not in turned_away)
     assert search(open_searcher(service.target), queries) == index.search(queries, 3)
-    undeploy("full")
+    undeploy("second")
+    assert ask(url, "/ready") == {"status": "ready"}
 
 
 def test_an_index_that_cannot_be_opened_is_one_sentence_and_leaves_nothing(

@@ -1,5 +1,11 @@
 """Places that several rooms' tests use."""
 
+import os
+
+# Java uses the signal SIGSEGV for itself; with the handler that Ray puts in its place, a test process that has both dies.
+os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")
+
+
 from pathlib import Path
 
 import pytest

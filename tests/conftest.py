@@ -2,7 +2,7 @@
 
 import os
 
-# Java uses the signal SIGSEGV for itself; with the handler that Ray puts in its place, a test process that has both dies.
+# Java uses SIGSEGV for itself: with the handler that Ray puts in its place, a process that has both dies.
 os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from mrsearch.files import whole_file
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -106,7 +108,5 @@ def cut_torn_line(path: Path) -> None:
 
 def write_atomically(path: Path, text: str) -> None:
     """Writes a text file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-from mrsearch.runs import RunFolder, append_json_line, read_json_lines, write_atomically
+import pytest
+
+from mrsearch.runs import RunFolder, append_json_line, cut_torn_line, read_json_lines, write_atomically
 
 
 def write_metrics(run: RunFolder, start: int, steps: list[int], value: float) -> None:
@@ -26,6 +28,16 @@ def test_a_last_line_cut_short_is_left_out(tmp_path: Path) -> None:
     assert list(read_json_lines(file)) == [{"a": "é"}]
 
 
+@pytest.mark.parametrize(
+    ("found", "left"), [("", ""), ('{"a": ', ""), ("1\n2\n", "1\n2\n"), ('1\n2\n{"a": ', "1\n2\n")]
+)
+def test_a_last_line_cut_short_is_cut_off(tmp_path: Path, found: str, left: str) -> None:
+    file = tmp_path / "lines.jsonl"
+    file.write_text(found)
+    cut_torn_line(file)
+    assert file.read_text() == left
+
+
 def test_meta_episodes_after_the_checkpoint_are_forgotten(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     for step in (1, 2, 3):
@@ -46,3 +58,10 @@ def test_atomic_write_leaves_no_draft(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a.json", json.dumps(1))
     write_atomically(tmp_path / "a.json", json.dumps(2))
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.json", "2")]
+
+
+def test_a_text_that_cannot_be_written_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a.txt", "whole")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(tmp_path / "a.txt", "half \ud800")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.txt", "whole")]

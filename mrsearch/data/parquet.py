@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mrsearch.data.files import whole_file
+from mrsearch.files import whole_file
 
 if TYPE_CHECKING:
     from mrsearch.data.questions import Question

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mrsearch.data.fields import question_fields
-from mrsearch.data.files import whole_file
 from mrsearch.data.parquet import parquet_rows
 from mrsearch.data.rows import read_rows
 from mrsearch.errors import UserError
+from mrsearch.files import whole_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ import numpy as np
 
 from mrsearch.data.benchmarks import BENCHMARKS, Benchmark, Split, find_set
 from mrsearch.data.fields import question_fields
-from mrsearch.data.files import sha256
 from mrsearch.data.hub import hub_file
 from mrsearch.data.questions import Question, iter_questions
 from mrsearch.data.rows import read_rows
 from mrsearch.errors import UserError
+from mrsearch.files import sha256
 
 HUB = "hub"
 _FOLDER_ENDINGS = (".jsonl", ".parquet")

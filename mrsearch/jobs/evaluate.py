@@ -1,6 +1,5 @@
 """`mrsearch eval`: a model, questions and a retriever become a scored run folder."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from mrsearch.errors import UserError
 from mrsearch.evaluation.evaluate import Evaluation, run_evaluation
 from mrsearch.evaluation.policies import fetch
 from mrsearch.evaluation.reports import benchmarks_table
+from mrsearch.files import sha256
 from mrsearch.jobs.cluster import environment
 from mrsearch.jobs.progress import bar
 from mrsearch.verl_plugin.recipes import compose_recipe
@@ -63,7 +63,7 @@ def evaluate(
     episode = compose_recipe(recipe, overrides).mrsearch.episode
     evaluation = Evaluation(
         questions=_read(files, limit),
-        provenance={file.stem: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
+        provenance={file.stem: sha256(file) for file in files},
         episode=EpisodeConfig(**OmegaConf.to_container(episode)),
         **settings,
     )

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 from mrsearch.data import Question, read_questions
 from mrsearch.data.benchmarks import ASEARCHER, BENCHMARKS, FLASHRAG, find_benchmark
 from mrsearch.data.cli import app
-from mrsearch.data.files import sha256
 from mrsearch.data.parquet import read_provenance
 from mrsearch.data.prepare import prepare
 from mrsearch.data.questions import gold_titles
 from mrsearch.errors import UserError
+from mrsearch.files import sha256
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 GOOD = {"question": "Who?", "golden_answers": ["Ada"]}

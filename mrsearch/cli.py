@@ -15,6 +15,7 @@ from rich.console import Console
 
 from mrsearch.data.cli import app as data_app
 from mrsearch.errors import UserError
+from mrsearch.evaluation.modes import MODES
 from mrsearch.runs import RunFolder
 from retriever.commands import app as retriever_app
 from retriever.errors import RetrieverError
@@ -27,6 +28,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(retriever_app, name="retriever")
+
+_MODES = f"One of {', '.join(MODES)}."
 
 
 class Tracker(StrEnum):
@@ -111,7 +114,7 @@ def evaluate(
     data: Annotated[Path | None, typer.Option(help="Folder that `mrsearch data prepare` made.")] = None,
     questions: Annotated[list[Path] | None, typer.Option(help="A question file, .jsonl, .csv or .parquet.")] = None,
     retriever: Annotated[str | None, typer.Option(help="Index folder or URL.")] = None,
-    mode: Annotated[str, typer.Option(help="mr-search, single, independent, naive-rag or no-search.")] = "mr-search",
+    mode: Annotated[str, typer.Option(help=_MODES)] = "mr-search",
     recipe: EpisodeRecipe = "default",
     attempts: Attempts = None,
     samples: Annotated[int, typer.Option(help="How often each question is asked.")] = 1,

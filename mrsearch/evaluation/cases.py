@@ -1,16 +1,14 @@
 """What an evaluation has to ask, and what of it is done."""
 
-import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mrsearch.data.questions import Question
+from mrsearch.evaluation.metrics.rows import Key
+from mrsearch.evaluation.policies.seeds import named_seed
 from mrsearch.runs import read_json_lines
-
-Key = tuple[str, str, int]
-"""Benchmark, id and number of the sample: unique in a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +34,7 @@ def cases(questions: Sequence[Question], samples: int, seed: int) -> Iterator[Ca
     """Every question `samples` times."""
     for question in questions:
         for sample in range(samples):
-            name = f"{seed}\0{question.source}\0{question.id}\0{sample}"
-            digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-            yield Case(question, sample, int.from_bytes(digest[:4], "big") >> 1)
+            yield Case(question, sample, named_seed(f"{seed}\0{question.source}\0{question.id}\0{sample}"))
 
 
 def key_of(record: Mapping[str, Any]) -> Key:
@@ -57,12 +53,3 @@ def finished(path: Path) -> set[Key]:
 def lost_search(record: Mapping[str, Any]) -> bool:
     """Whether the infrastructure failed the meta-episode."""
     return any(attempt["stop_reason"] == "search_failed" for attempt in record["attempts"])
-
-
-def records_of(path: Path, wanted: Collection[Key]) -> Iterator[dict[str, Any]]:
-    """The last record of each wanted case, in the order of the file."""
-    last = {key: number for number, record in enumerate(read_json_lines(path)) if (key := key_of(record)) in wanted}
-    places = set(last.values())
-    for number, record in enumerate(read_json_lines(path)):
-        if number in places:
-            yield record

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mrsearch.errors import UserError
-from mrsearch.evaluation.metrics import Row, mean_difference, paired, read_rows, summarise_benchmarks
+from mrsearch.evaluation.metrics import Row, latest, mean_difference, paired, read_rows, summarise_benchmarks
 from mrsearch.runs import RunFolder, read_json_lines
 
 
@@ -41,10 +41,8 @@ def read_run(run: Path) -> list[Row]:
     path = RunFolder(run).episodes("test", 0)
     if not path.is_file():
         raise UserError(f"{run} holds no evaluation (no {path.relative_to(run)}); give run folders of `mrsearch eval`.")
-    rows: dict[tuple[str, str, int], Row] = {}
     try:
-        for row in read_rows(read_json_lines(path)):
-            rows[*row.question, row.sample] = row
+        rows = latest(read_rows(read_json_lines(path)))
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(
@@ -52,7 +50,7 @@ def read_run(run: Path) -> list[Row]:
         ) from error
     if not rows:
         raise UserError(f"{run} holds no meta-episode yet; evaluate something first.")
-    return list(rows.values())
+    return rows
 
 
 def _difference(first: Path, first_rows: Sequence[Row], run: Path, rows: Sequence[Row]) -> dict[str, Any]:

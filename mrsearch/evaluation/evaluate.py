@@ -9,13 +9,14 @@ from typing import Any
 from mrsearch.data.questions import Question, gold_titles
 from mrsearch.episode import EpisodeConfig, MetaEpisode, Passage, Searcher, run_meta_episode
 from mrsearch.errors import UserError
-from mrsearch.evaluation.cases import Case, cases, finished, lost_search, records_of
+from mrsearch.evaluation.cases import Case, cases, finished, lost_search
 from mrsearch.evaluation.claim import claimed
+from mrsearch.evaluation.metrics import latest, read_rows
 from mrsearch.evaluation.modes import find_mode
 from mrsearch.evaluation.policies import OpenPolicy, PolicySpec, open_policy
 from mrsearch.evaluation.reports import write_report
 from mrsearch.rewards import attempt_rewards, scored_record
-from mrsearch.runs import RunFolder, append_json_line, cut_torn_line
+from mrsearch.runs import RunFolder, append_json_line, cut_torn_line, read_json_lines
 from retriever.clients import Searcher as Closing
 from retriever.clients import open_searcher
 
@@ -106,8 +107,9 @@ def run_evaluation(evaluation: Evaluation, on_progress: Progress = lambda done, 
         missing = [case for case in wanted if case.key not in done]
         if missing:
             _run(_walk(evaluation, missing, searcher, _RunningScore(len(wanted) - len(missing), on_progress)))
-        records = records_of(evaluation.records, {case.key for case in wanted})
-        return write_report(RunFolder(evaluation.out), evaluation.identity, records)
+        keys = {case.key for case in wanted}
+        rows = [row for row in latest(read_rows(read_json_lines(evaluation.records))) if row.key in keys]
+        return write_report(RunFolder(evaluation.out), evaluation.identity, rows)
 
 
 def _run(walk: Coroutine[Any, Any, None]) -> None:

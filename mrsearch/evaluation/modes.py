@@ -13,13 +13,11 @@ class Mode:
     """A way of asking.
 
     Attributes:
-        about: what it is, for people.
         changes: what it sets in the episode's configuration.
         searches: whether it needs a retriever.
         votes: whether each of the N attempts is a meta-episode of its own, sampled without sight of the others.
     """
 
-    about: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     searches: bool = True
     votes: bool = False
@@ -34,16 +32,16 @@ class Mode:
 
 
 MODES: dict[str, Mode] = {
-    "mr-search": Mode("several attempts in one context, with reflection between them (MR-Search)"),
-    "single": Mode("one attempt (Search-R1)", {"attempts": 1}),
-    "independent": Mode("independent attempts, decided by majority vote", {"attempts": 1}, votes=True),
-    "naive-rag": Mode(
-        "the question itself is searched for once, before the model says anything",
-        {"attempts": 1, "max_searches": 0, "prompts": "rag"},
-    ),
-    "no-search": Mode(
-        "the model answers from what it knows", {"attempts": 1, "max_searches": 0, "prompts": "direct"}, searches=False
-    ),
+    # Several attempts in one context, with reflection between them (MR-Search).
+    "mr-search": Mode(),
+    # One attempt (Search-R1).
+    "single": Mode({"attempts": 1}),
+    # Independent attempts, decided by majority vote.
+    "independent": Mode({"attempts": 1}, votes=True),
+    # The question itself is searched for once, before the model says anything.
+    "naive-rag": Mode({"attempts": 1, "max_searches": 0, "prompts": "rag"}),
+    # The model answers from what it knows.
+    "no-search": Mode({"attempts": 1, "max_searches": 0, "prompts": "direct"}, searches=False),
 }
 
 

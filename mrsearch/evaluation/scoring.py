@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mrsearch.data.rows import shown
 from mrsearch.errors import UserError
 from mrsearch.evaluation.metrics import Row, summarise_benchmarks
 from mrsearch.evaluation.metrics.rows import FIELDS
@@ -107,7 +108,7 @@ def _parse(line: bytes, place: str) -> dict[str, Any]:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "it is not UTF-8"
         raise UserError(f"{place}: broken JSON ({reason}); each line must be one JSON object.") from error
     if not isinstance(row, dict):
-        raise UserError(f"{place}: found {_shown(row)} where a JSON object must stand.")
+        raise UserError(f"{place}: found {shown(row)} where a JSON object must stand.")
     for name in ("question", "response"):
         if not isinstance(row.get(name), str):
             raise _refusal(row, name, "a string", place)
@@ -125,10 +126,5 @@ def _golds(value: Any, place: str) -> list[str]:
 
 
 def _refusal(row: Mapping[str, Any], name: str, accepted: str, place: str) -> UserError:
-    found = f"is {_shown(row[name])}" if name in row else "is missing"
+    found = f"is {shown(row[name])}" if name in row else "is missing"
     return UserError(f"{place}: {name} {found}; it must be {accepted}.")
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mrsearch.errors import UserError
 from mrsearch.evaluation.comparison import compare as compare_runs
 from mrsearch.evaluation.reports import comparison_table
-from mrsearch.runs import write_atomically
+from mrsearch.jobs.output import write_out
 
 
 def compare(runs: Sequence[Path], out: Path | None, console: Console, *, as_json: bool) -> None:
@@ -27,7 +26,7 @@ def compare(runs: Sequence[Path], out: Path | None, console: Console, *, as_json
     comparison = compare_runs(runs)
     text = json.dumps(comparison, indent=2)
     if out is not None:
-        _write(out, text + "\n")
+        write_out(out, text + "\n", "The comparison")
     if as_json:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
         return
@@ -37,12 +36,3 @@ def compare(runs: Sequence[Path], out: Path | None, console: Console, *, as_json
         common, here, there = (sum(pair[name] for pair in pairs) for name in ("n", "only_in_a", "only_in_b"))
         console.print(f"{number} − 1: {common} questions in common, {here} only in {number}, {there} only in 1.")
     console.print("p: two-sided paired sign-flip test (McNemar's exact test where answers are right or wrong).")
-
-
-def _write(out: Path, text: str) -> None:
-    try:
-        write_atomically(out, text)
-    except OSError as error:
-        raise UserError(
-            f"The comparison cannot be written to {out} ({error.strerror}); give --out another file."
-        ) from error

@@ -8,7 +8,7 @@ from rich.console import Console
 from mrsearch.errors import UserError
 from mrsearch.evaluation.reports import benchmarks_table
 from mrsearch.evaluation.scoring import score_file
-from mrsearch.runs import write_atomically
+from mrsearch.jobs.output import write_out
 
 
 def score(file: Path, out: Path | None, console: Console, *, as_json: bool) -> None:
@@ -28,14 +28,9 @@ def score(file: Path, out: Path | None, console: Console, *, as_json: bool) -> N
         raise UserError(f"--out is {out}, the file that is scored; give another one.")
     rows, summary = score_file(file)
     lines = (json.dumps(row, ensure_ascii=False) for row in rows)
-    try:
-        # Half of a surrogate pair, which JSON may hold and UTF-8 may not, becomes its JSON escape.
-        text = "".join(f"{line}\n".encode("utf-8", "backslashreplace").decode() for line in lines)
-        write_atomically(out, text)
-    except OSError as error:
-        raise UserError(
-            f"The scores cannot be written to {out} ({error.strerror}); give --out another file."
-        ) from error
+    # Half of a surrogate pair, which JSON may hold and UTF-8 may not, becomes its JSON escape.
+    text = "".join(f"{line}\n".encode("utf-8", "backslashreplace").decode() for line in lines)
+    write_out(out, text, "The scores")
     if as_json:
         console.print(json.dumps(summary, indent=2), markup=False, highlight=False, soft_wrap=True)
         return

@@ -50,6 +50,12 @@ def test_the_command_shows_a_table_and_writes_json(runs: list[Path], tmp_path: P
     assert json.loads(out.read_text()) == json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
 
 
+def test_an_out_that_cannot_be_written_is_named(runs: list[Path], tmp_path: Path) -> None:
+    arguments = ["compare", *map(str, runs), "--out", str(tmp_path)]
+    with pytest.raises(UserError, match=r"^The comparison cannot be written to .* \(.+\); give --out another file\.$"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
 def test_a_question_recorded_twice_counts_as_recorded_last(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a", {"nq": [0]})
     make_run(run, {"nq": [1]})

@@ -11,6 +11,7 @@ import pytest
 from made_records import record
 from rich.console import Console
 
+from mrsearch.evaluation.metrics import read_rows
 from mrsearch.evaluation.reports import benchmarks_table, table, write_report
 from mrsearch.evaluation.reports.charts import Chart, Point
 from mrsearch.runs import RunFolder
@@ -71,7 +72,7 @@ class Page(HTMLParser):
 
 
 def test_the_json_holds_benchmarks_macro_and_settings(run: RunFolder) -> None:
-    report = write_report(run, SETTINGS, records())
+    report = write_report(run, SETTINGS, read_rows(records()))
     assert json.loads(run.report.read_text()) == report
     assert set(report) == {"benchmarks", "macro", "settings"}
     assert report["benchmarks"]["nq"]["exact_match"] == [0.0, 0.75]
@@ -80,7 +81,7 @@ def test_the_json_holds_benchmarks_macro_and_settings(run: RunFolder) -> None:
 
 
 def test_the_page_is_whole_and_needs_nothing_from_outside(run: RunFolder) -> None:
-    write_report(run, SETTINGS, records())
+    write_report(run, SETTINGS, read_rows(records()))
     page = (run.path / "report.html").read_text()
     seen = Page(page)
     assert seen.text["h2"] == SECTIONS
@@ -92,7 +93,7 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(run: RunFolder) -> Non
 
 
 def test_what_data_and_settings_say_is_text_and_no_markup(run: RunFolder) -> None:
-    write_report(run, SETTINGS, records())
+    write_report(run, SETTINGS, read_rows(records()))
     seen = Page((run.path / "report.html").read_text())
     assert not {"script", "b"} & {tag for tag, _ in seen.elements}
     assert "<b>own</b>|set" in seen.text["td"]
@@ -101,7 +102,7 @@ def test_what_data_and_settings_say_is_text_and_no_markup(run: RunFolder) -> Non
 
 
 def test_the_markdown_tables_are_whole(run: RunFolder) -> None:
-    write_report(run, SETTINGS, records())
+    write_report(run, SETTINGS, read_rows(records()))
     markdown = (run.path / "report.md").read_text()
     assert "| nq | 0.0 (0.0–0.0) | 75.0 " in markdown
     assert "| MR-Search |" in markdown and "46.0" in markdown
@@ -112,7 +113,7 @@ def test_the_markdown_tables_are_whole(run: RunFolder) -> None:
 
 def test_several_samples_show_the_majority_vote(run: RunFolder) -> None:
     rows = [record([RIGHT if k else WRONG], question=str(n), sample=k) for n in range(5) for k in range(3)]
-    report = write_report(run, {}, rows)
+    report = write_report(run, {}, read_rows(rows))
     markdown = (run.path / "report.md").read_text()
     assert "| nq | 3.0 | 66.7 (66.7–66.7) | 100.0 (100.0–100.0) | 100.0 (100.0–100.0) |" in markdown
     assert "Improvement and harm" not in markdown, "there is one attempt"
@@ -121,7 +122,7 @@ def test_several_samples_show_the_majority_vote(run: RunFolder) -> None:
 
 @pytest.mark.parametrize("rows", [[], [record([None], stop="search_failed")]])
 def test_a_report_of_nothing_says_so(run: RunFolder, rows: list[dict[str, Any]]) -> None:
-    report = write_report(run, {}, rows)
+    report = write_report(run, {}, read_rows(rows))
     assert report["macro"]["exact_match"] == []
     assert (run.path / "report.html").is_file()
     assert "0." not in render(benchmarks_table(report))
@@ -129,7 +130,7 @@ def test_a_report_of_nothing_says_so(run: RunFolder, rows: list[dict[str, Any]])
 
 def test_a_benchmark_without_a_score_stands_in_no_mean_and_is_named(run: RunFolder) -> None:
     lost = record([None, None], source="popqa", stop="search_failed")
-    report = write_report(run, {}, [*records(), lost])
+    report = write_report(run, {}, read_rows([*records(), lost]))
     assert report["macro"]["benchmarks"] == 2
     page = (run.path / "report.html").read_text()
     assert "Nothing could be scored of popqa" in page
@@ -143,10 +144,10 @@ def render(renderable: object) -> str:
 
 
 def test_the_table_of_benchmarks_has_a_macro_average_if_there_are_several(run: RunFolder) -> None:
-    report = write_report(run, {}, records())
+    report = write_report(run, {}, read_rows(records()))
     shown = render(benchmarks_table(report))
     assert "macro average" in shown and "0.75 (" in shown and "<b>own</b>|set" in shown
-    alone = write_report(run, {}, [row for row in records() if row["source"] == "nq"])
+    alone = write_report(run, {}, read_rows(row for row in records() if row["source"] == "nq"))
     assert "macro" not in render(benchmarks_table(alone))
 
 

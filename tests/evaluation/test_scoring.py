@@ -119,3 +119,9 @@ def test_a_refused_file_leaves_what_was_there(tmp_path: Path) -> None:
     assert out.read_text() == "earlier"
     with pytest.raises(UserError, match="the file that is scored"):
         CliRunner().invoke(app, ["score", str(file), "--out", str(file)], catch_exceptions=False)
+
+
+def test_an_out_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path / "t.jsonl", GOOD)
+    with pytest.raises(UserError, match=r"^The scores cannot be written to .* \(.+\); give --out another file\.$"):
+        CliRunner().invoke(app, ["score", str(file), "--out", str(tmp_path)], catch_exceptions=False)

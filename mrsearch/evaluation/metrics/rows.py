@@ -11,6 +11,9 @@ from mrsearch.rewards import METRICS
 
 Floats = npt.NDArray[np.float64]
 
+Key = tuple[str, str, int]
+"""Benchmark, id and number of the sample: unique in a run."""
+
 FIELDS = (*METRICS, "searches", "invalid_turns", "tokens", "model_seconds", "search_seconds", "retrieval_recall")
 """What is known of every attempt, in the order of `Row.values`."""
 
@@ -39,6 +42,10 @@ class Row:
         return self.source, self.id
 
     @property
+    def key(self) -> Key:
+        return self.source, self.id, self.sample
+
+    @property
     def search_failed(self) -> bool:
         """Whether the infrastructure failed it: counted, and left out of every score."""
         return "search_failed" in self.stop_reasons
@@ -50,6 +57,11 @@ def read_rows(records: Iterable[Mapping[str, Any]]) -> list[Row]:
     The scores are made from the recorded answers and the gold answers, whatever metric the rewards are of.
     """
     return [_row(record) for record in records]
+
+
+def latest(rows: Iterable[Row]) -> list[Row]:
+    """Every meta-episode once: of those recorded twice, the later."""
+    return list({row.key: row for row in rows}.values())
 
 
 def _row(record: Mapping[str, Any]) -> Row:

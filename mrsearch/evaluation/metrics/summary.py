@@ -40,11 +40,7 @@ def summarise(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         `oracle_stop`: what stopping at the first right attempt would score and cost (`exact_match`, `attempts`,
         `searches`, `tokens`), with a `note` that this uses the gold answers.
     """
-    return summarise_rows(read_rows(records))
-
-
-def summarise_rows(rows: Sequence[Row]) -> dict[str, Any]:
-    """`summarise` of what `read_rows` made."""
+    rows = read_rows(records)
     return _figures(rows, _estimates(rows))
 
 

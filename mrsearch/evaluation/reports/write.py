@@ -8,24 +8,24 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mrsearch.evaluation.metrics import read_rows, summarise_benchmarks
+from mrsearch.evaluation.metrics import Row, summarise_benchmarks
 from mrsearch.evaluation.reports.grids import Grid, Section
 from mrsearch.evaluation.reports.sections import sections
 from mrsearch.runs import RunFolder, write_atomically
 
 
-def write_report(run: RunFolder, settings: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Summarises the records of an evaluation and writes the report in its three forms.
+def write_report(run: RunFolder, settings: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, Any]:
+    """Summarises the meta-episodes of an evaluation and writes the report in its three forms.
 
     Args:
         run: the folder to write to.
         settings: what was evaluated and how; shown as it is.
-        records: every meta-episode once.
+        rows: every meta-episode once.
 
     Returns:
         What is written to report.json: `benchmarks`, `macro` (see `summarise_benchmarks`) and `settings`.
     """
-    report = summarise_benchmarks(read_rows(records)) | {"settings": dict(settings)}
+    report = summarise_benchmarks(rows) | {"settings": dict(settings)}
     parts = sections(report)
     model = str(settings.get("model", "a model"))
     title = f"Evaluation of {model if '://' in model else Path(model).name}"

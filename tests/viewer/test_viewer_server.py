@@ -214,8 +214,12 @@ def test_intervals_of_a_report_of_fewer_meta_episodes_are_left_out(tmp_path: Pat
 
 def test_every_answer_forbids_code_that_is_not_the_pages_own(training: TestClient) -> None:
     for path in ("/", "/app.js", "/api/run", "/api/episodes/0123"):
-        policy = training.get(path).headers["content-security-policy"]
-        assert "default-src 'none'" in policy and "script-src 'self'" in policy and "unsafe" not in policy
+        header = training.get(path).headers["content-security-policy"]
+        policy = {name: sources for name, *sources in map(str.split, header.split(";"))}
+        assert {source for sources in policy.values() for source in sources} == {"'none'", "'self'"}, "no other place"
+        # The last three do not fall back to the first.
+        for name in ("default-src", "base-uri", "form-action", "frame-ancestors"):
+            assert policy[name] == ["'none'"], name
 
 
 def test_the_page_asks_for_nothing_from_elsewhere_and_makes_no_html_of_data() -> None:

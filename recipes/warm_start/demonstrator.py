@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from mrsearch.data import Question
 from mrsearch.data.world import Fact, Person, full_query, parse_fact, parse_person
 from mrsearch.episode import Chat, Sampled
+from mrsearch.episode.prompts import PROMPTS
 
 UNKNOWN = "unknown"
+ANSWER_DUE = PROMPTS["brief"].answer_due
 # Enough for the passages that one search brings.
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _THOUGHTS = "need then only is missing gives enough found not keep the answer search check again doubt"
@@ -34,7 +36,8 @@ class Habits:
         query, lazy_query: weights of "full", "no_occupation", "no_relation" and "no_first_name".
         easily_content: relations after which it calls what it found enough, though a hop is missing, with the
             chance `content`; after the others with the chance `rarely_content`.
-        next_step: weights, while a hop is missing, of "go_on", "keep" the answer and "repeat" the last search.
+        next_step: weights, while a hop is missing, of "go_on", "keep" the answer and "repeat" the last search; also
+            inside an attempt that has a search left, where only "go_on" searches and the rest answers.
         content_step: the same after it called its answer enough.
         last_step: weights, when no hop is missing, of "keep", "repeat" and "check" with a new query.
         read_right_first: chance to read the right passage when it stands first.
@@ -105,19 +108,13 @@ class Demonstrator:
 
     async def sample(self, prompt_ids: Sequence[int], *, max_tokens: int, stop: Sequence[str]) -> Sampled:
         """Writes the next turn."""
-        text = self.read(self.passages(prompt_ids)) if self.reading else self.open_attempt()
+        text = self.read(self.chat.decode(prompt_ids)) if self.reading else self.open_attempt()
         ids = self.chat.encode(text)
         return Sampled(ids, [0.0] * len(ids))
 
     @property
     def hops_missing(self) -> Sequence[str]:
         return self.relations[len(self.path) - 1 :]
-
-    def passages(self, prompt_ids: Sequence[int]) -> list[Fact]:
-        """The facts of the last observation, best first."""
-        observation = self.chat.decode(prompt_ids).rpartition("<information>")[2].partition("</information>")[0]
-        texts = (line.partition(": ")[2] for line in observation.splitlines())
-        return [fact for text in texts if (fact := parse_fact(text))]
 
     def open_attempt(self) -> str:
         """The first turn of an attempt: a plan or a reflection, then a search or the answer."""
@@ -168,17 +165,26 @@ class Demonstrator:
         self.reading = False
         return f"<think> {thought} </think><answer> {self.answer} </answer>"
 
-    def read(self, facts: Sequence[Fact]) -> str:
-        """The turn after a search: which passage tells, then what it tells for the answer."""
+    def read(self, context: str) -> str:
+        """The turn after a search: which passage tells, then the next search or what it tells for the answer."""
+        observation, _, after = context.rpartition("<information>")[2].partition("</information>")
+        thought = self.believe(told(observation))
+        searches_left = ANSWER_DUE not in after
+        if searches_left and not self.content and self.choose(self.habits.next_step) == "go_on":
+            return self.search(f"{thought}, {self.hops_missing[0]} is missing", self.new_query())
+        return self.give_answer(f"{thought}, enough" if self.content else thought)
+
+    def believe(self, facts: Sequence[Fact]) -> str:
+        """Takes in what the passages tell of the next hop, and says so."""
         relation = self.hops_missing[0]
         place = self.believed(facts, relation)
         self.found, self.content = place is not None, False
         if place is None:
-            return self.give_answer(f"{relation} not found")
+            return f"{relation} not found"
         self.path.append(facts[place].value)
         self.answer = str(facts[place].value)
         self.content = not self.hops_missing or self.is_content(relation)
-        return self.give_answer(f"{ORDINALS[place]} gives {relation}{', enough' if self.content else ''}")
+        return f"{ORDINALS[place]} gives {relation}"
 
     def is_content(self, relation: str) -> bool:
         habits = self.habits
@@ -186,13 +192,19 @@ class Demonstrator:
 
     def believed(self, facts: Sequence[Fact], relation: str) -> int | None:
         """The place of the passage that it takes for the one on the relation; None where it believes none."""
-        told = [place for place, fact in enumerate(facts) if fact.relation == relation]
-        right = next((place for place in told if facts[place].subject == self.path[-1]), None)
+        on_it = [place for place, fact in enumerate(facts) if fact.relation == relation]
+        right = next((p for p in on_it if facts[p].subject == self.path[-1] and not facts[p].denied), None)
         if right is None:
-            return told[0] if told and self.rng.random() < self.habits.read_other else None
+            return on_it[0] if on_it and self.rng.random() < self.habits.read_other else None
         chance = self.habits.read_right_first if right == 0 else self.habits.read_right_later
-        others = [place for place in told if place != right]
+        others = [place for place in on_it if place != right]
         return others[0] if others and self.rng.random() >= chance else right
 
     def choose(self, weights: Weights) -> str:
         return self.rng.choices(list(weights), list(weights.values()))[0]
+
+
+def told(observation: str) -> list[Fact]:
+    """The facts of an observation, best first."""
+    texts = (line.partition(": ")[2] for line in observation.splitlines())
+    return [fact for text in texts if (fact := parse_fact(text))]

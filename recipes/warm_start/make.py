@@ -1,6 +1,6 @@
-"""Makes the quickstart's tiny model from nothing: world, index, demonstrations, training, measurement.
+"""Makes a tiny model from nothing: world, index, demonstrations, training, measurement.
 
-python recipes/warm_start/make.py --out DIR
+python recipes/warm_start/make.py --out DIR [--mixture study]
 """
 
 import asyncio
@@ -8,17 +8,19 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
 from demonstrations import walk_demonstrations
-from demonstrator import CARELESS, DILIGENT, WORDS
+from demonstrator import CARELESS, DILIGENT, WORDS, Habits
 from measure import figures, group_variance, walk
 from model import build_model, build_tokenizer, save
 from rich.console import Console
@@ -52,20 +54,54 @@ EPISODE = EpisodeConfig(
 _TRAINING = TrainingConfig()
 
 
+class Mixture(StrEnum):
+    """What careless demonstrations a model learns from."""
+
+    QUICKSTART = "quickstart"
+    STUDY = "study"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """So many demonstrations of so many attempts, with so many searches in each."""
+
+    count: int
+    attempts: int
+    max_searches: int
+
+    @property
+    def episode(self) -> EpisodeConfig:
+        return replace(EPISODE, attempts=self.attempts, max_searches=self.max_searches)
+
+
+# The quickstart's model has never seen a second search in one attempt. The study's has seen every shape that the
+# study trains and tests, and passages that deny.
+MIXTURES = {
+    Mixture.QUICKSTART: {"several": Shape(18_000, 3, 1), "single": Shape(12_000, 1, 1)},
+    Mixture.STUDY: {
+        "several": Shape(12_000, 3, 1),
+        "long": Shape(9_000, 1, 3),
+        "single": Shape(3_000, 1, 1),
+        "many": Shape(3_000, 6, 1),
+        "wide": Shape(3_000, 3, 2),
+    },
+}
+WORLDS = {Mixture.QUICKSTART: WorldParameters(), Mixture.STUDY: WorldParameters(distractors=0.25)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """How many demonstrations and measurements.
 
     Attributes:
         short: single attempts by the diligent demonstrator, for the first steps.
-        several, single: careless meta-episodes of three attempts, and of one.
+        careless: shapes of the careless meta-episodes, by name.
         test_questions: held-out questions to measure on.
         group_questions, group: questions and meta-episodes per question to measure variety on.
     """
 
     short: int = 6000
-    several: int = 18_000
-    single: int = 12_000
+    careless: Mapping[str, Shape] = field(default_factory=lambda: MIXTURES[Mixture.QUICKSTART])
     test_questions: int = 600
     group_questions: int = 64
     group: int = 8
@@ -73,6 +109,7 @@ class Counts:
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder for the model; it must not exist or be an earlier model.")],
+    mixture: Annotated[Mixture, typer.Option(help="Whose model to make.")] = Mixture.QUICKSTART,
     seed: Annotated[int, typer.Option(help="Of the world, the demonstrations and the training.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = _TRAINING.steps,
     short_steps: Annotated[int, typer.Option(min=0, help="First steps, on short rows.")] = _TRAINING.short_steps,
@@ -80,22 +117,25 @@ def main(
         float, typer.Option(min=0.001, max=10.0, help="Multiplies the numbers of demonstrations and measurements.")
     ] = 1.0,
 ) -> None:
-    """Makes the quickstart's tiny model from nothing and measures it on held-out questions."""
+    """Makes a tiny model from nothing and measures it on held-out questions."""
     console = Console()
+    counts = scaled(Counts(careless=MIXTURES[mixture]), scale)
     try:
-        make(out, seed, TrainingConfig(steps=steps, short_steps=short_steps), scaled(Counts(), scale), console)
+        make(out, WORLDS[mixture], seed, TrainingConfig(steps=steps, short_steps=short_steps), counts, console)
     except UserError as error:
         console.print(f"[red]{error}[/red]")
         raise typer.Exit(1) from error
 
 
-def make(out: Path, seed: int, config: TrainingConfig, counts: Counts, console: Console) -> None:
+def make(
+    out: Path, parameters: WorldParameters, seed: int, config: TrainingConfig, counts: Counts, console: Console
+) -> None:
     """Writes the model folder, whole or not at all."""
     torch.set_num_threads(1)
     transformers_logging.disable_progress_bar()
     started = time.perf_counter()
     with whole_folder(out) as folder, tempfile.TemporaryDirectory() as work, bars(console) as progress:
-        world = make_world(WorldParameters(), seed)
+        world = make_world(parameters, seed)
         index = index_world(world, Path(work), progress)
         tokenizer = build_tokenizer(tokenizer_text(world))
         short, rows = asyncio.run(demonstrate(world, index, Chat(tokenizer), counts, seed, progress))
@@ -106,6 +146,7 @@ def make(out: Path, seed: int, config: TrainingConfig, counts: Counts, console: 
         save(model, tokenizer, folder)
         about = {
             "seed": seed,
+            "world": asdict(parameters),
             "training": asdict(config),
             "demonstrations": asdict(counts),
             "episode": asdict(EPISODE),
@@ -121,10 +162,18 @@ def make(out: Path, seed: int, config: TrainingConfig, counts: Counts, console: 
 
 def scaled(counts: Counts, scale: float) -> Counts:
     """The counts but `group`, multiplied; none falls below one."""
-    values = {name: max(1, round(value * scale)) for name, value in asdict(counts).items() if name != "group"}
-    values["test_questions"] = min(values["test_questions"], WorldParameters().test_questions)
-    values["group_questions"] = min(values["group_questions"], WorldParameters().test_questions)
-    return replace(counts, **values)
+
+    def times(value: int) -> int:
+        return max(1, round(value * scale))
+
+    questions = WorldParameters().test_questions
+    return replace(
+        counts,
+        short=times(counts.short),
+        careless={name: replace(shape, count=times(shape.count)) for name, shape in counts.careless.items()},
+        test_questions=min(times(counts.test_questions), questions),
+        group_questions=min(times(counts.group_questions), questions),
+    )
 
 
 def index_world(world: World, work: Path, progress: Progress) -> Path:
@@ -153,22 +202,25 @@ async def demonstrate(
     world: World, index: Path, chat: Chat, counts: Counts, seed: int, progress: Progress
 ) -> tuple[list[Row], list[Row]]:
     """The rows of the first steps, and those of the rest."""
-    questions, one = world.questions["warm_start"], replace(EPISODE, attempts=1)
-    task = progress.add_task("demonstrate", total=counts.short + counts.several + counts.single)
-    searcher = LocalSearcher(index)
-    rows = []
-    for name, count, habits, config in (
-        ("short", counts.short, DILIGENT, one),
-        ("several", counts.several, CARELESS, EPISODE),
-        ("single", counts.single, CARELESS, one),
-    ):
-        rows.append(
-            await walk_demonstrations(
-                questions, count, habits, config, chat, searcher, f"{seed}/{name}", lambda n: progress.advance(task, n)
-            )
+    questions, searcher = world.questions["warm_start"], LocalSearcher(index)
+    task = progress.add_task("demonstrate", total=counts.short + sum(s.count for s in counts.careless.values()))
+
+    async def demonstrations(name: str, shape: Shape, habits: Habits) -> list[Row]:
+        return await walk_demonstrations(
+            questions,
+            shape.count,
+            habits,
+            shape.episode,
+            chat,
+            searcher,
+            f"{seed}/{name}",
+            lambda walked: progress.advance(task, walked),
         )
+
+    short = await demonstrations("short", Shape(counts.short, 1, 1), DILIGENT)
+    careless = [await demonstrations(name, shape, CARELESS) for name, shape in counts.careless.items()]
     await searcher.close()
-    return rows[0], rows[1] + rows[2]
+    return short, list(chain.from_iterable(careless))
 
 
 def train_with_bar(

@@ -17,7 +17,7 @@ from training import Row, TrainingConfig, batches, learning_rate_factor, next_to
 from transformers import Qwen2Tokenizer
 
 from mrsearch.data import World
-from mrsearch.episode import Chat, Maker, MetaEpisode, StopReason, Transcript, run_meta_episode
+from mrsearch.episode import Chat, EpisodeConfig, Maker, MetaEpisode, StopReason, Transcript, run_meta_episode
 from mrsearch.rewards import attempt_rewards
 from retriever.clients import LocalSearcher
 
@@ -32,7 +32,9 @@ def chat(tokenizer: Qwen2Tokenizer) -> Chat:
     return Chat(tokenizer)
 
 
-def demonstrate(small_world: World, index: Path, chat: Chat, diligent: bool) -> list[MetaEpisode]:
+def demonstrate(
+    small_world: World, index: Path, chat: Chat, diligent: bool, config: EpisodeConfig = EPISODE
+) -> list[MetaEpisode]:
     async def walk() -> list[MetaEpisode]:
         searcher = LocalSearcher(index)
         habits = DILIGENT if diligent else CARELESS
@@ -43,7 +45,7 @@ def demonstrate(small_world: World, index: Path, chat: Chat, diligent: bool) -> 
                     Demonstrator(question, chat, habits, random.Random(question.id)),
                     searcher,
                     chat,
-                    EPISODE,
+                    config,
                 )
                 for question in small_world.questions["warm_start"]
             )
@@ -63,6 +65,17 @@ def test_diligence_answers_one_hop_an_attempt(small_world: World, small_index_fo
     """One search an attempt: a question of n hops is right from attempt n on, and the questions are in thirds."""
     episodes = demonstrate(small_world, small_index_folder, chat, diligent=True)
     assert [round(right(small_world, episodes, n), 6) for n in range(3)] == [0.333333, 0.666667, 1.0]
+
+
+def test_diligence_answers_any_hops_in_one_attempt_with_searches_enough(
+    small_world: World, small_index_folder: Path, chat: Chat
+) -> None:
+    long = replace(EPISODE, attempts=1, max_searches=3)
+    episodes = demonstrate(small_world, small_index_folder, chat, diligent=True, config=long)
+    assert right(small_world, episodes, 0) == 1.0
+    careless = demonstrate(small_world, small_index_folder, chat, diligent=False, config=long)
+    assert 0.1 < right(small_world, careless, 0) < 0.55
+    assert {len(episode.attempts[0].queries) for episode in careless} == {1, 2, 3}
 
 
 def test_carelessness_leaves_room_but_every_turn_is_well_formed(

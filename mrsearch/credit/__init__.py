@@ -15,6 +15,7 @@ from mrsearch.credit.trajectory import grpo, trajectory_rloo
 
 __all__ = [
     "ESTIMATORS",
+    "NEEDS_PEERS",
     "Estimator",
     "GroupStatistics",
     "group_statistics",
@@ -37,3 +38,6 @@ ESTIMATORS: dict[str, Estimator] = {
 
 verl has a GRPO of its own, over the sum of a meta-episode's rewards, so ours has another name there.
 """
+
+NEEDS_PEERS = frozenset(ESTIMATORS)
+"""Estimators that compare a meta-episode with the others of its group."""

@@ -15,6 +15,7 @@ from mrsearch.jobs.progress import bar, training_watch
 from mrsearch.models import check_model
 from mrsearch.runs import RunFolder, write_atomically
 from mrsearch.verl_plugin.launch import check, train_in_cluster
+from mrsearch.verl_plugin.stopping import spent
 from retriever.indexes import index_type
 from retriever.indexes.bm25 import build_index
 from retriever.indexes.java import find_java
@@ -23,7 +24,17 @@ from retriever.service.ray_serve import check_port, deploy
 _GIB = 2**30
 
 # What a run may be continued with although it was begun with another value.
-_FREE_SETTINGS = {"run", "port", "memory_gib", "stall_minutes", "platform", "searcher", "recipe_folder"}
+_FREE_SETTINGS = {
+    "run",
+    "port",
+    "memory_gib",
+    "stall_minutes",
+    "token_budget",
+    "alarms",
+    "platform",
+    "searcher",
+    "recipe_folder",
+}
 
 
 def train(config: DictConfig, console: Console) -> RunFolder:
@@ -34,8 +45,8 @@ def train(config: DictConfig, console: Console) -> RunFolder:
         JobFailed: the training itself failed.
     """
     run, steps = prepare(config)
-    if is_finished(run, steps):
-        console.print(f"{run.path} is trained to its last step, {steps}.")
+    if is_finished(run, steps, config.mrsearch.token_budget):
+        console.print(f"{run.path} is trained to its end.")
         return run
     settings = config.mrsearch
     with ray_cluster(settings.platform, run.logs, logical_gpus=_gpus(config), address=settings.ray_address):
@@ -87,10 +98,13 @@ def check_setting(config: DictConfig) -> None:
     _check_machine(config.mrsearch)
 
 
-def is_finished(run: RunFolder, steps: int) -> bool:
-    """Whether the newest checkpoint is that of the last step."""
+def is_finished(run: RunFolder, steps: int, token_budget: int | None) -> bool:
+    """Whether the newest checkpoint is that of the last step, or of the one with which the token budget was spent."""
     last = run.last_checkpoint()
-    return last is not None and last[0] >= steps
+    if last is None:
+        return False
+    tokens = next((step["tokens/total"] for step in run.read_metrics() if step["step"] == last[0]), 0.0)
+    return last[0] >= steps or spent(tokens, token_budget)
 
 
 def _absolute_paths(settings: DictConfig) -> None:

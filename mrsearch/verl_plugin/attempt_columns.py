@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 
@@ -22,10 +23,12 @@ class Attempts(NamedTuple):
     Attributes:
         ids: 0-based attempt of every response token, -1 where nobody sampled, [batch, response].
         number: attempts of a meta-episode (N), those that could not start included.
+        episodes: label of each row's meta-episode, [batch]; the rows of one share it.
     """
 
     ids: torch.Tensor
     number: int
+    episodes: np.ndarray
 
 
 ATTEMPTS: ContextVar[Attempts] = ContextVar("ATTEMPTS")

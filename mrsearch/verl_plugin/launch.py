@@ -14,6 +14,7 @@ from verl.utils.config import validate_config
 from mrsearch.episode import EpisodeConfig
 from mrsearch.errors import JobFailed, UserError
 from mrsearch.runs import RunFolder
+from mrsearch.verl_plugin.stopping import Collapsed, check_alarms
 from mrsearch.verl_plugin.tracking import check_trackers, tracking_environment
 
 _POLL_SECONDS = 0.5
@@ -28,6 +29,7 @@ def check(config: DictConfig) -> None:
     try:
         settings = OmegaConf.to_container(config.mrsearch, resolve=True, throw_on_missing=True)
         EpisodeConfig(**settings["episode"])
+        check_alarms(settings["alarms"])
         _check_micro_batches(config)
         check_trackers(config.trainer.logger)
         validate_config(
@@ -89,6 +91,8 @@ def train_in_cluster(config: DictConfig, watch: Callable[[], None]) -> None:
     try:
         ray.get(done)
     except ray.exceptions.RayError as error:
+        if isinstance(getattr(error, "cause", None), Collapsed):
+            raise JobFailed(f"Training stopped: {error.cause}.") from error
         raise JobFailed(f"Training failed: {_last_line(error)}; the logs are in {run.logs}.") from error
 
 

@@ -10,13 +10,13 @@ from mrsearch.episode import StopReason
 from mrsearch.verl_plugin.attempt_columns import STOP_REASONS
 
 
-def attempt_metrics(columns: Mapping[str, torch.Tensor], group_B: np.ndarray, real_B: np.ndarray) -> dict[str, float]:
-    """Rewards, searches, invalid turns and stop reasons by 1-based attempt, over the B rows that are no padding.
+def attempt_metrics(columns: Mapping[str, torch.Tensor], group_B: np.ndarray) -> dict[str, float]:
+    """Rewards, searches, invalid turns and stop reasons by 1-based attempt, over the step's B meta-episodes.
 
     Raises:
         RuntimeError: every meta-episode of the step lost a search, so there is nothing to learn from.
     """
-    rewards, reasons = (columns[name].numpy()[real_B] for name in ("attempt_rewards", "stop_reasons"))
+    rewards, reasons = (columns[name].numpy() for name in ("attempt_rewards", "stop_reasons"))
     failed = STOP_REASONS.index(StopReason.SEARCH_FAILED)
     lost = (reasons == failed).any(axis=1)
     if lost.all():
@@ -27,21 +27,42 @@ def attempt_metrics(columns: Mapping[str, torch.Tensor], group_B: np.ndarray, re
     }
     for n, reward in enumerate(rewards[~lost].mean(axis=0), start=1):
         figures[f"attempt_{n}/reward"] = float(reward)
+    figures["final/reward"] = float(rewards[~lost, -1].mean())
     figures["attempts/any_reward"] = float(rewards[~lost].max(axis=1).mean())
     for name in ("searches", "invalid_turns"):
-        for n, count in enumerate(columns[name].numpy()[real_B][~lost].mean(axis=0), start=1):
+        for n, count in enumerate(columns[name].numpy()[~lost].mean(axis=0), start=1):
             figures[f"attempt_{n}/{name}"] = float(count)
+    figures["actions/invalid_rate"] = _invalid_rate(columns, reasons)
     for code, reason in enumerate(STOP_REASONS):
         figures[f"stop/{reason}"] = float((reasons == code).mean())
-    groups = group_statistics(rewards, group_B[real_B], ~lost)
+    groups = group_statistics(rewards, group_B, ~lost)
     figures["groups/n"] = groups.groups
     figures["groups/without_peers"] = groups.without_peers
     figures["groups/all_equal"] = groups.all_equal
     return figures
 
 
+def _invalid_rate(columns: Mapping[str, torch.Tensor], reasons: np.ndarray) -> float:
+    """Share of invalid turns among all actions: searches, answers and invalid turns; 0 where there is no action."""
+    invalid = float(columns["invalid_turns"].sum())
+    answers = float((reasons == STOP_REASONS.index(StopReason.ANSWERED)).sum())
+    actions = invalid + answers + float(columns["searches"].sum())
+    return invalid / actions if actions else 0.0
+
+
 def mismatch_metrics(columns: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """How far engine and trainer disagree about sampled tokens: |Δ log-probability|, mean and largest."""
+    """How far engine and trainer disagree about sampled tokens, by Δ = log-probability of trainer − of engine.
+
+    |Δ|, mean and largest; KL(engine ‖ trainer), estimated as the mean of exp(Δ) − Δ − 1 (Schulman's k3); and the
+    largest ratio of probabilities, exp(Δ), either way round. Nothing sampled, no disagreement.
+    """
     sampled = columns["attempt_ids"] >= 0
-    gap = (columns["old_log_probs"] - columns["rollout_log_probs"]).abs()[sampled]
-    return {"mismatch/logprob_abs_mean": gap.mean().item(), "mismatch/logprob_abs_max": gap.max().item()}
+    gap = (columns["old_log_probs"] - columns["rollout_log_probs"])[sampled].double()
+    if not len(gap):
+        gap = torch.zeros(1, dtype=torch.float64)
+    return {
+        "mismatch/logprob_abs_mean": gap.abs().mean().item(),
+        "mismatch/logprob_abs_max": gap.abs().max().item(),
+        "mismatch/kl": (gap.exp() - gap - 1).mean().item(),
+        "mismatch/ratio_max": gap.abs().max().exp().item(),
+    }

@@ -16,7 +16,7 @@ REWARDS = torch.tensor([[0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0
 
 
 def advantages(gamma: float, mask: torch.Tensor | None = None, name: str = "turn_rloo") -> np.ndarray:
-    token = CONTEXT.set(Attempts(ATTEMPTS, 2))
+    token = CONTEXT.set(Attempts(ATTEMPTS, 2, np.arange(3)))
     try:
         tokens, returns = get_adv_estimator_fn(name)(
             token_level_rewards=REWARDS,

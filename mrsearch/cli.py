@@ -71,6 +71,24 @@ def quickstart(
 
 
 @app.command()
+def study(
+    experiments: Annotated[
+        list[str] | None, typer.Argument(metavar="[EXPERIMENT]...", help="Which to run; all of the plan by default.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/study"),
+    plan: Annotated[Path | None, typer.Option(help="YAML file of another plan than recipes/study/study.yaml.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of every arm.")] = 3,
+    minutes: Annotated[float, typer.Option(min=0, help="No run is begun after so many; 0 only reports.")] = 600,
+    setting: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of every training.")] = None,
+) -> None:
+    """Compare ways of training from one warm start at equal sampled tokens; the same command continues."""
+    with _job_console(out) as console:
+        from mrsearch.jobs.study import study as run
+
+        run(experiments or [], out, console, plan=plan, seeds=seeds, minutes=minutes, overrides=setting or [])
+
+
+@app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or path of its YAML file.")],
     overrides: Overrides = None,

@@ -1,24 +1,27 @@
 """`mrsearch eval`: a model, questions and a retriever become a scored run folder."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
 from omegaconf import OmegaConf
 from rich.console import Console
 
 from mrsearch.data.benchmarks import find_benchmark
 from mrsearch.data.questions import Question, read_questions
 from mrsearch.episode import EpisodeConfig
-from mrsearch.errors import UserError
+from mrsearch.errors import JobFailed, UserError
 from mrsearch.evaluation.evaluate import Evaluation, run_evaluation
 from mrsearch.evaluation.policies import fetch
 from mrsearch.evaluation.reports import benchmarks_table
 from mrsearch.files import sha256
 from mrsearch.jobs.cluster import environment
-from mrsearch.jobs.progress import bar
+from mrsearch.jobs.progress import bar, count_lines
 from mrsearch.verl_plugin.recipes import compose_recipe
+
+_POLL_SECONDS = 0.5
 
 
 def question_files(benchmarks: str | None, data: Path | None, questions: Sequence[Path]) -> list[Path]:
@@ -78,6 +81,23 @@ def evaluate(
             f"{lost} meta-episodes lost a search and are left out of the scores; the same command asks again."
         )
     console.print(f"Report: {evaluation.out / 'report.html'}", soft_wrap=True)
+
+
+def evaluate_in_cluster(evaluation: Evaluation, logs: Path, update: Callable[[int, str], None]) -> dict[str, Any]:
+    """Evaluates in a process of the Ray cluster that this one is connected to; returns the report.
+
+    Raises:
+        JobFailed: the evaluation failed; `logs` says why.
+    """
+    done = ray.remote(num_cpus=1, max_retries=0)(run_evaluation).remote(evaluation)
+    while not ray.wait([done], timeout=_POLL_SECONDS)[0]:
+        update(count_lines(evaluation.records), "")
+    try:
+        report: dict[str, Any] = ray.get(done)
+    except ray.exceptions.RayError as error:
+        raise JobFailed(f"The evaluation {evaluation.out.name!r} failed: {error}; the logs are in {logs}.") from error
+    update(count_lines(evaluation.records), "")
+    return report
 
 
 def _read(files: Sequence[Path], limit: int | None) -> list[Question]:

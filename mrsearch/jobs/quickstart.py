@@ -7,19 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ray
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from mrsearch.data.questions import read_questions
 from mrsearch.data.world import WorldParameters, make_world, write_world
 from mrsearch.episode import EpisodeConfig
-from mrsearch.errors import JobFailed
-from mrsearch.evaluation.evaluate import Evaluation, run_evaluation
+from mrsearch.evaluation.evaluate import Evaluation
 from mrsearch.evaluation.policies import PolicySpec
 from mrsearch.evaluation.reports import mean_mismatch, plot_learning_curves, table
 from mrsearch.jobs.cluster import ray_cluster
-from mrsearch.jobs.progress import bar, count_lines
+from mrsearch.jobs.evaluate import evaluate_in_cluster
+from mrsearch.jobs.progress import bar
 from mrsearch.jobs.resources import Resources
 from mrsearch.jobs.train import check_setting, is_finished, prepare, train_with_bar
 from mrsearch.models import trained_model
@@ -27,8 +26,6 @@ from mrsearch.runs import RunFolder, write_atomically
 from mrsearch.verl_plugin.recipes import compose_recipe, override
 from retriever.indexes.bm25 import build_index
 from retriever.service.ray_serve import deploy
-
-_POLL_SECONDS = 0.5
 
 
 def quickstart(out: Path, console: Console, *, overrides: tuple[str, ...] = (), questions: int = 300) -> None:
@@ -59,7 +56,7 @@ def quickstart(out: Path, console: Console, *, overrides: tuple[str, ...] = (), 
             service = deploy(run.path / "index", port=_free_port())
             console.print(f"  serve      {service.url}/retrieve")
             before = _evaluate(run, "before", Path(config.mrsearch.model), config, questions, console)
-            if not is_finished(run, steps):
+            if not is_finished(run, steps, config.mrsearch.token_budget):
                 train_with_bar(config, run, steps, console)
             after = _evaluate(run, "after", trained_model(run)[1], config, questions, console)
     _report(run, before, after, resources)
@@ -117,15 +114,7 @@ def _evaluate(
         console.print(f"  {name:<10} there")
         return _only_benchmark(json.loads(report.read_text()))
     with bar(console, name, len(evaluation.questions)) as update:
-        done = ray.remote(num_cpus=1, max_retries=0)(run_evaluation).remote(evaluation)
-        while not ray.wait([done], timeout=_POLL_SECONDS)[0]:
-            update(count_lines(evaluation.records), "")
-        try:
-            figures = _only_benchmark(ray.get(done))
-        except ray.exceptions.RayError as error:
-            raise JobFailed(f"The evaluation {name!r} failed: {error}; the logs are in {run.logs}.") from error
-        update(count_lines(evaluation.records), "")
-    return figures
+        return _only_benchmark(evaluate_in_cluster(evaluation, run.logs, update))
 
 
 def _only_benchmark(report: dict[str, Any]) -> dict[str, Any]:

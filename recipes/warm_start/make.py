@@ -22,7 +22,7 @@ import typer
 from demonstrations import walk_demonstrations
 from demonstrator import CARELESS, DILIGENT, WORDS, Habits
 from measure import figures, group_variance, walk
-from model import build_model, build_tokenizer, save
+from model import MAX_POSITIONS, build_model, build_tokenizer, save
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -71,7 +71,7 @@ class Shape:
 
     @property
     def episode(self) -> EpisodeConfig:
-        return replace(EPISODE, attempts=self.attempts, max_searches=self.max_searches)
+        return replace(EPISODE, attempts=self.attempts, max_searches=self.max_searches, context_tokens=MAX_POSITIONS)
 
 
 # The quickstart's model has never seen a second search in one attempt. The study's has seen every shape that the
@@ -83,7 +83,8 @@ MIXTURES = {
         "long": Shape(9_000, 1, 3),
         "single": Shape(3_000, 1, 1),
         "many": Shape(3_000, 6, 1),
-        "wide": Shape(3_000, 3, 2),
+        "wide": Shape(2_000, 3, 3),
+        "widest": Shape(1_000, 6, 3),
     },
 }
 WORLDS = {Mixture.QUICKSTART: WorldParameters(), Mixture.STUDY: WorldParameters(distractors=0.25)}

@@ -1,0 +1,128 @@
+"""What the results of a study say: means over seeds and questions, with intervals that resample both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mrsearch.jobs.study.plan import Experiment, Plan, Shape
+from mrsearch.jobs.study.results import Result, bits
+
+_RESAMPLES = 4000
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_apart_from_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ({self.low:.2f}–{self.high:.2f})"
+
+    @property
+    def signed(self) -> str:
+        return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResults:
+    """The results of one arm of one experiment, by seed."""
+
+    name: str
+    shape: Shape
+    results: Sequence[Result]
+
+    def right(self, test: str, attempt: int) -> Floats:
+        """Exact match at a 1-based attempt: (S seeds, Q questions)."""
+        return np.array([result.right(test)[attempt - 1] for result in self.results], dtype=np.float64)
+
+    def any_right(self, test: str, attempts: int) -> Floats:
+        """Whether one of the first attempts is right: (S, Q)."""
+        return np.array([result.right(test)[:attempts].any(axis=0) for result in self.results], dtype=np.float64)
+
+    def vote(self, samples: int) -> Floats:
+        """Exact match of the commonest of so many independent answers: (S, Q)."""
+        votes = [bits(result.tests["independent"]["vote"])[samples - 1] for result in self.results]
+        return np.array(votes, dtype=np.float64)
+
+    def mean(self, test: str, figure: str) -> list[float]:
+        """A figure of the test by attempt, mean over the seeds."""
+        return [float(mean) for mean in np.mean([result.tests[test][figure] for result in self.results], axis=0)]
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts the test had."""
+        return len(self.results[0].tests["greedy"]["right"])
+
+    @property
+    def has_independent(self) -> bool:
+        return all("independent" in result.tests for result in self.results)
+
+
+def arms_of(plan: Plan, name: str, results: Sequence[Result]) -> list[ArmResults]:
+    """The arms of an experiment that have results, in the plan's order."""
+    found: dict[str, list[Result]] = {arm: [] for arm in plan.experiments[name].arms}
+    for result in results:
+        if result.job.experiment == name and result.job.arm in found:
+            found[result.job.arm].append(result)
+    return [ArmResults(arm, plan.arms[arm].shape, parts) for arm, parts in found.items() if parts]
+
+
+def final(arm: ArmResults, experiment: Experiment, test: str) -> Floats:
+    """Exact match where the arm's training ends: the last of several attempts, or the only one: (S, Q)."""
+    return arm.right(test, experiment.budget(arm.shape)[0])
+
+
+def estimate(values_SQ: Floats) -> Estimate:
+    """The mean with its percentile bootstrap interval: seeds and questions are resampled, each with replacement.
+
+    With one seed only questions are resampled. Few seeds make for a coarse interval, and too narrow a one.
+    """
+    seeds, questions = values_SQ.shape
+    generator = np.random.default_rng(0)
+    weight_RS = generator.multinomial(seeds, [1 / seeds] * seeds, size=_RESAMPLES) / seeds
+    weight_RQ = generator.multinomial(questions, [1 / questions] * questions, size=_RESAMPLES) / questions
+    mean_R = np.einsum("rs,sq,rq->r", weight_RS, values_SQ, weight_RQ, optimize=True)
+    low, high = np.percentile(mean_R, [2.5, 97.5])
+    return Estimate(float(values_SQ.mean()), float(low), float(high))
+
+
+def difference(a_SQ: Floats, b_SQ: Floats) -> Estimate:
+    """Mean of a − b, paired by question and by seed; an arm with one seed stands beside every seed of the other."""
+    seeds = max(len(a_SQ), len(b_SQ)) if 1 in (len(a_SQ), len(b_SQ)) else min(len(a_SQ), len(b_SQ))
+    return estimate(_with_seeds(a_SQ, seeds) - _with_seeds(b_SQ, seeds))
+
+
+def by_seed(a_SQ: Floats, b_SQ: Floats) -> list[float]:
+    """The mean difference for each seed that both have."""
+    seeds = max(len(a_SQ), len(b_SQ)) if 1 in (len(a_SQ), len(b_SQ)) else min(len(a_SQ), len(b_SQ))
+    return [float(d) for d in (_with_seeds(a_SQ, seeds) - _with_seeds(b_SQ, seeds)).mean(axis=1)]
+
+
+def _with_seeds(values_SQ: Floats, seeds: int) -> Floats:
+    return np.repeat(values_SQ, seeds, axis=0) if len(values_SQ) == 1 else values_SQ[:seeds]
+
+
+def curve(result: Result, points: Floats) -> Floats:
+    """Reward of the last attempt at the given numbers of sampled tokens, smoothed over a tenth of the run's steps."""
+    tokens = np.array([step["tokens"] for step in result.curve], dtype=np.float64)
+    reward = np.array([step["reward"][-1] for step in result.curve], dtype=np.float64)
+    width = max(1, len(reward) // 10)
+    padded = np.concatenate([np.full(width - 1, reward[0]), reward])
+    return np.interp(points, tokens, np.convolve(padded, np.ones(width) / width, mode="valid"))
+
+
+def unfinished(plan: Plan, results: Sequence[Result], seeds: int) -> Mapping[str, int]:
+    """How many runs of each experiment have no result yet."""
+    done = {result.job for result in results}
+    return {name: sum(job not in done for job in plan.jobs([name], seeds)) for name in plan.experiments}

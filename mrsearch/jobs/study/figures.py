@@ -1,0 +1,76 @@
+"""The study's figures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mrsearch.files import whole_file
+from mrsearch.jobs.study.analysis import ArmResults, curve, difference, estimate, final
+from mrsearch.jobs.study.plan import Plan
+
+
+def plot_scaling(arms: Sequence[ArmResults], path: Path) -> None:
+    """Exact match by attempts at test time, greedy, with intervals."""
+    figure, axes = _figure()
+    for arm in arms:
+        attempts = range(1, arm.attempts + 1)
+        estimates = [estimate(arm.right("greedy", n)) for n in attempts]
+        values = [e.value for e in estimates]
+        (line,) = axes.plot(attempts, values, marker="o", linewidth=2, label=arm.name)
+        axes.fill_between(
+            attempts, [e.low for e in estimates], [e.high for e in estimates], alpha=0.12, color=line.get_color()
+        )
+    axes.set(xlabel="attempts at test time", ylabel="exact match, greedy", ylim=(0, 1.02))
+    _save(figure, axes, path)
+
+
+def plot_curves(arms: Sequence[ArmResults], path: Path) -> None:
+    """Reward of the last attempt against sampled tokens, mean over seeds and their range."""
+    figure, axes = _figure()
+    for arm in arms:
+        if arm.results[0].curve:
+            end = min(result.curve[-1]["tokens"] for result in arm.results)
+            points = np.linspace(0, end, 100)
+            curve_SP = np.array([curve(result, points) for result in arm.results])
+            (line,) = axes.plot(points / 1000, curve_SP.mean(axis=0), linewidth=2, label=arm.name)
+            axes.fill_between(
+                points / 1000, curve_SP.min(axis=0), curve_SP.max(axis=0), alpha=0.12, color=line.get_color()
+            )
+    axes.set(xlabel="sampled tokens, thousands", ylabel="exact match of the last attempt in training", ylim=(0, 1.02))
+    _save(figure, axes, path)
+
+
+def plot_differences(plan: Plan, compared: Mapping[str, Sequence[ArmResults]], ours: str, path: Path) -> None:
+    """Several attempts minus one long attempt with as many searches, by experiment, with intervals."""
+    figure, axes = _figure(height=3.0)
+    names: list[str] = []
+    for name, arms in compared.items():
+        by_name = {arm.name: arm for arm in arms}
+        if {ours, "long"} <= by_name.keys():
+            experiment = plan.experiments[name]
+            e = difference(*(final(by_name[arm], experiment, "greedy") for arm in (ours, "long")))
+            axes.errorbar(
+                e.value, len(names), xerr=[[e.value - e.low], [e.high - e.value]], fmt="o", capsize=4, color="C0"
+            )
+            names.append(name)
+    axes.axvline(0, color="grey", linewidth=1)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="exact match: several attempts minus one long attempt", ylim=(len(names) - 0.5, -0.5))
+    _save(figure, axes, path, legend=False)
+
+
+def _figure(height: float = 4.2) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, height), dpi=150, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _save(figure: Any, axes: Any, path: Path, *, legend: bool = True) -> None:
+    axes.grid(alpha=0.3)
+    if legend:
+        axes.legend(frameon=False, fontsize=8)
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png")

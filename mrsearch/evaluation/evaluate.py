@@ -1,7 +1,8 @@
 """Walks a meta-episode for every question of a set and scores its attempts."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -98,18 +99,39 @@ def run_evaluation(evaluation: Evaluation, on_progress: Progress = lambda done, 
             evaluation or one that is going on.
         RetrieverError: the retriever is none.
     """
-    wanted = evaluation.cases
-    searches = find_mode(evaluation.mode).searches
-    searcher = open_searcher(evaluation.retriever) if searches and evaluation.retriever else None
+    return run_evaluations([evaluation], on_progress)[0]
+
+
+def run_evaluations(
+    evaluations: Sequence[Evaluation], on_progress: Progress = lambda done, note: None
+) -> list[dict[str, Any]]:
+    """Evaluates one model in several ways, one after the other, and opens it once; see `run_evaluation`."""
+    with ExitStack() as claims:
+        parts = [claims.enter_context(_claimed_part(evaluation)) for evaluation in evaluations]
+        if any(part.missing for part in parts):
+            _run(_walk_parts(parts, on_progress))
+        return [part.report() for part in parts]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """An evaluation that this process has claimed, and the cases that it still lacks."""
+
+    evaluation: Evaluation
+    missing: Sequence[Case]
+
+    def report(self) -> dict[str, Any]:
+        evaluation, keys = self.evaluation, {case.key for case in self.evaluation.cases}
+        rows = [row for row in latest(read_rows(read_json_lines(evaluation.records))) if row.key in keys]
+        return write_report(RunFolder(evaluation.out), evaluation.identity, rows)
+
+
+@contextmanager
+def _claimed_part(evaluation: Evaluation) -> Iterator[_Part]:
     with claimed(evaluation.out, evaluation.identity, evaluation.provenance):
         cut_torn_line(evaluation.records)
         done = finished(evaluation.records)
-        missing = [case for case in wanted if case.key not in done]
-        if missing:
-            _run(_walk(evaluation, missing, searcher, _RunningScore(len(wanted) - len(missing), on_progress)))
-        keys = {case.key for case in wanted}
-        rows = [row for row in latest(read_rows(read_json_lines(evaluation.records))) if row.key in keys]
-        return write_report(RunFolder(evaluation.out), evaluation.identity, rows)
+        yield _Part(evaluation, [case for case in evaluation.cases if case.key not in done])
 
 
 def _run(walk: Coroutine[Any, Any, None]) -> None:
@@ -120,15 +142,25 @@ def _run(walk: Coroutine[Any, Any, None]) -> None:
         raise failures.exceptions[0] from failures
 
 
-async def _walk(evaluation: Evaluation, todo: Sequence[Case], searcher: Closing | None, score: "_RunningScore") -> None:
-    spec = replace(evaluation.policy, context_tokens=evaluation.episode.context_tokens)
-    async with open_policy(spec) as opened:
-        opened.save_tokenizer(evaluation.out / "tokenizer")
-        try:
-            await walk_cases(evaluation, todo, opened, searcher or _NoSearcher(), score.add)
-        finally:
-            if searcher:
-                await searcher.close()
+async def _walk_parts(parts: Sequence[_Part], on_progress: Progress) -> None:
+    longest = max(part.evaluation.episode.context_tokens for part in parts)
+    done = sum(len(part.evaluation.cases) - len(part.missing) for part in parts)
+    score = _RunningScore(done, on_progress)
+    # Before the model, which takes long to open: a retriever that is none is found out at once.
+    searchers = [_searcher(part.evaluation) for part in parts]
+    async with open_policy(replace(parts[0].evaluation.policy, context_tokens=longest)) as opened:
+        for part, searcher in zip(parts, searchers, strict=True):
+            opened.save_tokenizer(part.evaluation.out / "tokenizer")
+            try:
+                await walk_cases(part.evaluation, part.missing, opened, searcher or _NoSearcher(), score.add)
+            finally:
+                if searcher:
+                    await searcher.close()
+
+
+def _searcher(evaluation: Evaluation) -> Closing | None:
+    searches = find_mode(evaluation.mode).searches
+    return open_searcher(evaluation.retriever) if searches and evaluation.retriever else None
 
 
 async def walk_cases(
@@ -145,7 +177,7 @@ async def walk_cases(
     async def work() -> None:
         for case in waiting:
             question = case.question
-            policy = opened.policy(case.seed)
+            policy = opened.policy(case.seed, evaluation.policy.temperature)
             episode = await run_meta_episode(question.question, policy, searcher, opened.chat, config)
             record = {**_record(case, episode, evaluation.metric), "token_exact": opened.token_exact}
             append_json_line(evaluation.records, record)

@@ -63,7 +63,7 @@ def ask(asking: Asking, recipe: str, overrides: Sequence[str], console: Console,
             with screen.waiting("Making the model ready…") if screen else nullcontext():
                 demo = runner.run(_open(stack, asking, episode, screen))
             for number, question in enumerate(asking.questions):
-                walked = runner.run(demo.answer(question, asking.policy.seed + number))
+                walked = runner.run(demo.answer(question, asking.policy.seed + number, asking.policy.temperature))
                 if screen:
                     screen.summary(walked)
                 else:
@@ -111,8 +111,8 @@ class _Demo:
     ) -> None:
         self._episode, self._opened, self._searcher, self._screen = episode, opened, searcher, screen
 
-    async def answer(self, question: str, seed: int) -> MetaEpisode:
-        policy, chat = self._opened.policy(seed), self._opened.chat
+    async def answer(self, question: str, seed: int, temperature: float) -> MetaEpisode:
+        policy, chat = self._opened.policy(seed, temperature), self._opened.chat
         if not self._screen:
             return await run_meta_episode(question, policy, self._searcher, chat, self._episode)
         self._screen.question(question)

@@ -13,7 +13,7 @@ from mrsearch.data.benchmarks import find_benchmark
 from mrsearch.data.questions import Question, read_questions
 from mrsearch.episode import EpisodeConfig
 from mrsearch.errors import JobFailed, UserError
-from mrsearch.evaluation.evaluate import Evaluation, run_evaluation
+from mrsearch.evaluation.evaluate import Evaluation, run_evaluation, run_evaluations
 from mrsearch.evaluation.policies import fetch
 from mrsearch.evaluation.reports import benchmarks_table
 from mrsearch.files import sha256
@@ -83,21 +83,28 @@ def evaluate(
     console.print(f"Report: {evaluation.out / 'report.html'}", soft_wrap=True)
 
 
-def evaluate_in_cluster(evaluation: Evaluation, logs: Path, update: Callable[[int, str], None]) -> dict[str, Any]:
-    """Evaluates in a process of the Ray cluster that this one is connected to; returns the report.
+def evaluate_in_cluster(
+    evaluations: Sequence[Evaluation], logs: Path, update: Callable[[int, str], None]
+) -> list[dict[str, Any]]:
+    """Evaluates one model in a process of the Ray cluster that this one is connected to; returns the reports.
 
     Raises:
-        JobFailed: the evaluation failed; `logs` says why.
+        JobFailed: an evaluation failed; `logs` says why.
     """
-    done = ray.remote(num_cpus=1, max_retries=0)(run_evaluation).remote(evaluation)
+
+    def show() -> None:
+        update(sum(count_lines(evaluation.records) for evaluation in evaluations), "")
+
+    done = ray.remote(num_cpus=1, max_retries=0)(run_evaluations).remote(evaluations)
     while not ray.wait([done], timeout=_POLL_SECONDS)[0]:
-        update(count_lines(evaluation.records), "")
+        show()
     try:
-        report: dict[str, Any] = ray.get(done)
+        reports: list[dict[str, Any]] = ray.get(done)
     except ray.exceptions.RayError as error:
-        raise JobFailed(f"The evaluation {evaluation.out.name!r} failed: {error}; the logs are in {logs}.") from error
-    update(count_lines(evaluation.records), "")
-    return report
+        names = ", ".join(evaluation.out.name for evaluation in evaluations)
+        raise JobFailed(f"The evaluation ({names}) failed: {error}; the logs are in {logs}.") from error
+    show()
+    return reports
 
 
 def _read(files: Sequence[Path], limit: int | None) -> list[Question]:

@@ -114,7 +114,8 @@ def _evaluate(
         console.print(f"  {name:<10} there")
         return _only_benchmark(json.loads(report.read_text()))
     with bar(console, name, len(evaluation.questions)) as update:
-        return _only_benchmark(evaluate_in_cluster(evaluation, run.logs, update))
+        (figures,) = evaluate_in_cluster([evaluation], run.logs, update)
+        return _only_benchmark(figures)
 
 
 def _only_benchmark(report: dict[str, Any]) -> dict[str, Any]:

@@ -120,7 +120,7 @@ class Opened:
     log: list[Request] = field(default_factory=list)
     token_exact: bool = True
 
-    def policy(self, seed: int) -> Drawn:
+    def policy(self, seed: int, temperature: float = 0.0) -> Drawn:
         return Drawn(self.engine, self.chat, seed, self.log, word=self.words[seed % len(self.words)])
 
 

@@ -33,11 +33,11 @@ def cpu_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sampled_meta_episodes_repeat_whatever_the_order(quickstart_model: Path) -> None:
     async def run() -> None:
-        spec = PolicySpec(model=str(quickstart_model), temperature=1.0, context_tokens=CONFIG.context_tokens)
+        spec = PolicySpec(model=str(quickstart_model), context_tokens=CONFIG.context_tokens)
         async with open_policy(spec) as opened:
 
             async def walk(seed: int) -> MetaEpisode:
-                return await run_meta_episode("Where is it?", opened.policy(seed), Finds(), opened.chat, CONFIG)
+                return await run_meta_episode("Where is it?", opened.policy(seed, 1.0), Finds(), opened.chat, CONFIG)
 
             together = await asyncio.gather(*map(walk, range(6)))
             alone = [await walk(seed) for seed in (5, 0, 3)]

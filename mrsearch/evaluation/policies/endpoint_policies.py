@@ -22,15 +22,15 @@ _PLAIN = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 class CompletionPolicy:
     """Token ids in; token ids out where the endpoint returns them, else its text encoded again."""
 
-    def __init__(self, opened: "OpenCompletions", seed: int) -> None:
-        self._opened, self._seed, self._turns = opened, seed, 0
+    def __init__(self, opened: "OpenCompletions", seed: int, temperature: float) -> None:
+        self._opened, self._seed, self._temperature, self._turns = opened, seed, temperature, 0
 
     async def sample(self, prompt_ids: Sequence[int], *, max_tokens: int, stop: Sequence[str]) -> Sampled:
         opened = self._opened
         fields = {
             "prompt": list(prompt_ids),
             "max_tokens": max_tokens,
-            "temperature": opened.temperature,
+            "temperature": self._temperature,
             **_PLAIN,
             "seed": turn_seed(self._seed, self._turns),
             "logprobs": 1,
@@ -52,15 +52,15 @@ class CompletionPolicy:
 class ConversationPolicy:
     """Messages in, text out."""
 
-    def __init__(self, opened: "OpenConversation", seed: int) -> None:
-        self._opened, self._seed, self._turns = opened, seed, 0
+    def __init__(self, opened: "OpenConversation", seed: int, temperature: float) -> None:
+        self._opened, self._seed, self._temperature, self._turns = opened, seed, temperature, 0
 
     async def sample(self, prompt_ids: Sequence[int], *, max_tokens: int, stop: Sequence[str]) -> Sampled:
         opened = self._opened
         fields = {
             "messages": opened.chat.messages(prompt_ids),
             "max_tokens": max_tokens,
-            "temperature": opened.temperature,
+            "temperature": self._temperature,
             "seed": turn_seed(self._seed, self._turns),
         }
         self._turns += 1
@@ -73,15 +73,15 @@ class ConversationPolicy:
 class OpenCompletions:
     """An endpoint that takes token ids; see `OpenPolicy`."""
 
-    def __init__(self, endpoint: Endpoint, tokenizer: Any, chat: Chat, temperature: float) -> None:
-        self.endpoint, self.chat, self.temperature = endpoint, chat, temperature
+    def __init__(self, endpoint: Endpoint, tokenizer: Any, chat: Chat) -> None:
+        self.endpoint, self.chat = endpoint, chat
         self.token_exact = True
         self._tokenizer = tokenizer
         self.end = sorted(chat.closing_ids & {tokenizer.eos_token_id})
         """What stands for the end of a message that the endpoint does not show."""
 
-    def policy(self, seed: int) -> CompletionPolicy:
-        return CompletionPolicy(self, seed)
+    def policy(self, seed: int, temperature: float = 0.0) -> CompletionPolicy:
+        return CompletionPolicy(self, seed, temperature)
 
     def save_tokenizer(self, folder: Path) -> None:
         self._tokenizer.save_pretrained(folder)
@@ -92,11 +92,11 @@ class OpenConversation:
 
     token_exact = False
 
-    def __init__(self, endpoint: Endpoint, temperature: float) -> None:
-        self.endpoint, self.chat, self.temperature = endpoint, TextChat(), temperature
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint, self.chat = endpoint, TextChat()
 
-    def policy(self, seed: int) -> ConversationPolicy:
-        return ConversationPolicy(self, seed)
+    def policy(self, seed: int, temperature: float = 0.0) -> ConversationPolicy:
+        return ConversationPolicy(self, seed, temperature)
 
     def save_tokenizer(self, folder: Path) -> None: ...
 
@@ -116,9 +116,9 @@ async def open_endpoint(
     async with EndpointClient(spec.model, spec.concurrency, patience) as client:
         endpoint = Endpoint(client, spec.model_name or await _only_model(client), on_text)
         if spec.tokenizer:
-            yield OpenCompletions(endpoint, *load_chat(spec.tokenizer), spec.temperature)
+            yield OpenCompletions(endpoint, *load_chat(spec.tokenizer))
         else:
-            yield OpenConversation(endpoint, spec.temperature)
+            yield OpenConversation(endpoint)
 
 
 async def _only_model(client: EndpointClient) -> str:

@@ -77,7 +77,7 @@ class OpenScript:
         self.chat = TextChat()
         self._script, self._on_text = script, on_text
 
-    def policy(self, seed: int) -> ScriptedPolicy:
+    def policy(self, seed: int, temperature: float = 0.0) -> ScriptedPolicy:
         return ScriptedPolicy(self._script, self.chat, self._on_text)
 
     def save_tokenizer(self, folder: Path) -> None: ...

@@ -52,7 +52,7 @@ class OpenPolicy(Protocol):
         """Whether the ids in a transcript are those that the model read and sampled, as far as is known by now."""
         ...
 
-    def policy(self, seed: int) -> Policy:
+    def policy(self, seed: int, temperature: float = 0.0) -> Policy:
         """The policy of one meta-episode; the same seed samples the same, whatever else is under way."""
         ...
 

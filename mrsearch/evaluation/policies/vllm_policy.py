@@ -70,14 +70,14 @@ class OpenVllm:
 
     token_exact = True
 
-    def __init__(self, engine: Any, tokenizer: Any, chat: Chat, temperature: float, on_text: OnText | None) -> None:
+    def __init__(self, engine: Any, tokenizer: Any, chat: Chat, on_text: OnText | None) -> None:
         self.chat = chat
-        self._engine, self._tokenizer, self._temperature, self._on_text = engine, tokenizer, temperature, on_text
+        self._engine, self._tokenizer, self._on_text = engine, tokenizer, on_text
 
-    def policy(self, seed: int) -> VllmPolicy:
+    def policy(self, seed: int, temperature: float = 0.0) -> VllmPolicy:
         return VllmPolicy(
             self._engine,
-            temperature=self._temperature,
+            temperature=temperature,
             closing_ids=self.chat.closing_ids,
             seed=seed,
             on_text=self._on_text,
@@ -97,7 +97,7 @@ async def open_vllm(spec: PolicySpec, on_text: OnText | None = None) -> AsyncIte
     model = find_model(spec.model)
     tokenizer, chat = load_chat(model)
     async with vllm_engine(model, context_tokens=spec.context_tokens, max_sequences=spec.concurrency) as engine:
-        yield OpenVllm(engine, tokenizer, chat, spec.temperature, on_text)
+        yield OpenVllm(engine, tokenizer, chat, on_text)
 
 
 @asynccontextmanager

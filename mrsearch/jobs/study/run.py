@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ class _Bench:
             trained = self._plan.arms[job.arm].trained
             training = self._train(config, run) if trained else None
             model = trained_model(run)[1] if trained else Path(config.mrsearch.model)
-            tests = {name: self._test(name, job, config, model) for name in self._tests(job)}
+            tests = self._test(job, config, model)
             write_result(self._out, Result(job, training, _curve(run) if trained else [], tests))
             for large in (run.checkpoints, run.path / "episodes", *(run.path / name for name in tests)):
                 shutil.rmtree(large, ignore_errors=True)
@@ -138,25 +138,32 @@ class _Bench:
         alone = several and self._plan.arms[job.arm].trained
         return ("greedy", "sampled") if alone else ("greedy", "sampled", "independent")
 
-    def _test(self, name: str, job: Job, config: DictConfig, model: Path) -> Mapping[str, Any]:
-        test, questions = self._plan.test, self._questions()
-        attempts = test.independent if name == "independent" else test.attempts
+    def _test(self, job: Job, config: DictConfig, model: Path) -> dict[str, Mapping[str, Any]]:
+        questions = read_questions(self._folder / "world" / "test.jsonl")
+        evaluations = {name: self._evaluation(name, job, config, model, questions) for name in self._tests(job)}
+        with bar(self._console, "test", sum(len(e.cases) for e in evaluations.values())) as update:
+            evaluate_in_cluster(list(evaluations.values()), self._out / "logs" / self._name, update)
+        return {
+            name: (tested_independently if name == "independent" else tested)(read_json_lines(e.records), questions)
+            for name, e in evaluations.items()
+        }
+
+    def _evaluation(
+        self, name: str, job: Job, config: DictConfig, model: Path, questions: Sequence[Question]
+    ) -> Evaluation:
+        alone = name == "independent"
         episode = OmegaConf.to_container(config.mrsearch.episode)
-        evaluation = Evaluation(
+        episode["attempts"] = self._plan.test.independent if alone else self._plan.test.attempts
+        # Room for as many attempts as a test has, which are more than the training's.
+        episode["context_tokens"] *= 2
+        return Evaluation(
             policy=PolicySpec(model=str(model), temperature=0.0 if name == "greedy" else 1.0, seed=job.seed),
             questions=questions,
             retriever="serve:retriever",
-            episode=EpisodeConfig(**{**episode, "attempts": attempts, "context_tokens": 2 * episode["context_tokens"]}),
+            episode=EpisodeConfig(**episode),
             out=self._out / "runs" / job.name / name,
-            mode="independent" if name == "independent" else "mr-search",
+            mode="independent" if alone else "mr-search",
         )
-        with bar(self._console, name, len(evaluation.cases)) as update:
-            evaluate_in_cluster(evaluation, self._out / "logs" / self._name, update)
-        summarise: Callable[..., dict[str, Any]] = tested_independently if name == "independent" else tested
-        return summarise(read_json_lines(evaluation.records), questions)
-
-    def _questions(self) -> list[Question]:
-        return read_questions(self._folder / "world" / "test.jsonl")[: self._plan.test.questions]
 
 
 def _curve(run: RunFolder) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ class AlwaysRome:
     seeds: list[int] = field(default_factory=list)
     fail: Callable[[], None] = lambda: None
 
-    def policy(self, seed: int) -> "AlwaysRome":
+    def policy(self, seed: int, temperature: float = 0.0) -> "AlwaysRome":
         self.seeds.append(seed)
         return self
 

@@ -153,7 +153,7 @@ def test_neither_model_nor_documents_steer_the_terminal(
             on_text(text)
             return Sampled(chat.encode_turn(text, max_tokens), None)
 
-        yield SimpleNamespace(chat=chat, policy=lambda seed: SimpleNamespace(sample=sample))
+        yield SimpleNamespace(chat=chat, policy=lambda seed, temperature: SimpleNamespace(sample=sample))
 
     monkeypatch.setattr(ask_job, "open_policy", open_evil)
     library.title = evil

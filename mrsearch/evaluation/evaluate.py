@@ -145,14 +145,15 @@ def _run(walk: Coroutine[Any, Any, None]) -> None:
 async def _walk_parts(parts: Sequence[_Part], on_progress: Progress) -> None:
     longest = max(part.evaluation.episode.context_tokens for part in parts)
     done = sum(len(part.evaluation.cases) - len(part.missing) for part in parts)
-    score = _RunningScore(done, on_progress)
     # Before the model, which takes long to open: a retriever that is none is found out at once.
     searchers = [_searcher(part.evaluation) for part in parts]
     async with open_policy(replace(parts[0].evaluation.policy, context_tokens=longest)) as opened:
         for part, searcher in zip(parts, searchers, strict=True):
             opened.save_tokenizer(part.evaluation.out / "tokenizer")
             try:
+                score = _RunningScore(done, on_progress)
                 await walk_cases(part.evaluation, part.missing, opened, searcher or _NoSearcher(), score.add)
+                done += len(part.missing)
             finally:
                 if searcher:
                     await searcher.close()

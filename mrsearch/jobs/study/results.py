@@ -27,7 +27,7 @@ class Result:
         job: which.
         training: `attempts` and `searches` it trained with, `steps`, sampled `tokens` and `minutes`; None if untrained.
         curve: by training step `tokens` so far and, by attempt, `reward`, `searches`: means over the step's episodes.
-        tests: by name ("greedy", "sampled", "independent") what `tested` says.
+        tests: by name ("greedy", "sampled", "independent") what `scored` says.
     """
 
     job: Job
@@ -72,7 +72,7 @@ def read_results(folder: Path) -> list[Result]:
     return results
 
 
-def tested(records: Iterable[Mapping[str, Any]], questions: Sequence[Question]) -> dict[str, Any]:
+def scored(records: Iterable[Mapping[str, Any]], questions: Sequence[Question]) -> dict[str, Any]:
     """What a test shows, question by question in the order of `questions`.
 
     Returns:
@@ -94,7 +94,7 @@ def tested(records: Iterable[Mapping[str, Any]], questions: Sequence[Question]) 
     }
 
 
-def tested_independently(records: Iterable[Mapping[str, Any]], questions: Sequence[Question]) -> dict[str, Any]:
+def scored_independently(records: Iterable[Mapping[str, Any]], questions: Sequence[Question]) -> dict[str, Any]:
     """The same for K meta-episodes of one attempt on each question.
 
     Returns:

@@ -20,7 +20,7 @@ from mrsearch.jobs.cluster import ray_cluster
 from mrsearch.jobs.evaluate import evaluate_in_cluster
 from mrsearch.jobs.progress import bar
 from mrsearch.jobs.study.plan import Experiment, Job, Plan
-from mrsearch.jobs.study.results import Result, result_path, tested, tested_independently, write_result
+from mrsearch.jobs.study.results import Result, result_path, scored, scored_independently, write_result
 from mrsearch.jobs.train import check_setting, is_finished, prepare, train_with_bar
 from mrsearch.models import trained_model
 from mrsearch.runs import RunFolder, read_json_lines
@@ -144,7 +144,7 @@ class _Bench:
         with bar(self._console, "test", sum(len(e.cases) for e in evaluations.values())) as update:
             evaluate_in_cluster(list(evaluations.values()), self._out / "logs" / self._name, update)
         return {
-            name: (tested_independently if name == "independent" else tested)(read_json_lines(e.records), questions)
+            name: (scored_independently if name == "independent" else scored)(read_json_lines(e.records), questions)
             for name, e in evaluations.items()
         }
 

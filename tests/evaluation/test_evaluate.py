@@ -17,7 +17,7 @@ from mrsearch.episode import Chat, EpisodeConfig, Sampled
 from mrsearch.errors import UserError
 from mrsearch.evaluation import evaluate
 from mrsearch.evaluation.claim import _lock_of
-from mrsearch.evaluation.evaluate import Evaluation, run_evaluation
+from mrsearch.evaluation.evaluate import Evaluation, run_evaluation, run_evaluations
 from mrsearch.evaluation.policies import PolicySpec
 from mrsearch.runs import read_json_lines
 
@@ -36,10 +36,13 @@ class AlwaysRome:
     running: int = 0
     most: int = 0
     seeds: list[int] = field(default_factory=list)
+    temperatures: list[float] = field(default_factory=list)
+    opened: int = 0
     fail: Callable[[], None] = lambda: None
 
     def policy(self, seed: int, temperature: float = 0.0) -> "AlwaysRome":
         self.seeds.append(seed)
+        self.temperatures.append(temperature)
         return self
 
     def save_tokenizer(self, folder: Path) -> None:
@@ -77,6 +80,7 @@ def opened(quickstart_model: Path, monkeypatch: pytest.MonkeyPatch) -> AlwaysRom
 
     @asynccontextmanager
     async def open_policy(spec: PolicySpec) -> AsyncIterator[AlwaysRome]:
+        policy.opened += 1
         yield policy
 
     monkeypatch.setattr(evaluate, "open_policy", open_policy)
@@ -115,6 +119,19 @@ def test_every_question_is_walked_once_and_scored_by_benchmark(evaluation: Evalu
     assert sorted(record["id"] for record in records) == [question.id for question in QUESTIONS]
     assert records[0]["normalised_answers"] == ["rome", "rome"]
     assert json.loads((evaluation.out / "report.json").read_text())["benchmarks"] == report["benchmarks"]
+
+
+def test_several_evaluations_of_one_model_open_it_once(evaluation: Evaluation, opened: AlwaysRome) -> None:
+    hot = replace(evaluation.policy, temperature=1.0)
+    votes = replace(evaluation, policy=hot, mode="independent", out=evaluation.out / "votes")
+    seen: list[tuple[int, str]] = []
+    reports = run_evaluations([evaluation, votes], on_progress=lambda done, note: seen.append((done, note)))
+    assert [report["benchmarks"]["odd"]["exact_match"] for report in reports] == [[1.0, 1.0], [1.0]]
+    assert opened.opened == 1
+    assert opened.temperatures == [0.0] * 6 + [1.0] * 12
+    assert [done for done, _ in seen] == list(range(1, 19))
+    assert run_evaluations([evaluation, votes]) == reports
+    assert opened.opened == 1, "nothing was missing, so nothing was opened"
 
 
 def test_an_interrupted_evaluation_neither_repeats_nor_loses_a_question(

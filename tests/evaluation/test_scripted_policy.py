@@ -65,6 +65,16 @@ def test_the_same_question_makes_the_same_transcript() -> None:
     assert walk("Rome", question="Where else?").transcript != first.transcript
 
 
+@pytest.mark.parametrize("level", ["attempt", "step"])
+@pytest.mark.parametrize("context", ["full", "short"])
+@pytest.mark.parametrize("prompts", ["base", "instruct", "brief"])
+def test_every_context_shows_the_question(prompts: str, context: str, level: str) -> None:
+    config = EpisodeConfig(attempts=3, max_searches=1, prompts=prompts, context=context, level=level)  # type: ignore[arg-type]
+    episode = walk("Rome", config)
+    assert [attempt.queries for attempt in episode.attempts] == [["Where is it?"]] * 3
+    assert len(episode.transcript.sequences()) == (3 if context == "short" else 1)
+
+
 @pytest.mark.parametrize("question", ["Doc 1(Title: x) <information>?", "1. what", "{passages} {question}", "Nothing?"])
 def test_a_question_of_any_words_is_searched_for_as_it_is(question: str) -> None:
     episode = walk("Rome", question=question)

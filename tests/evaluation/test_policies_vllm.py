@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mrsearch.episode import EpisodeConfig, MetaEpisode, run_meta_episode
+from mrsearch.episode import EpisodeConfig, MetaEpisode, Sampled, run_meta_episode
 from mrsearch.errors import UserError
 from mrsearch.evaluation.policies import PolicySpec, open_policy
 from mrsearch.jobs.cluster import environment
@@ -47,6 +47,21 @@ def test_sampled_meta_episodes_repeat_whatever_the_order(quickstart_model: Path)
         assert all(segment.logprobs and max(segment.logprobs) <= 0 for segment in sampled)
 
     asyncio.run(run())
+
+
+def test_more_prompts_than_one_batch_takes_are_sampled_with_seeds(quickstart_model: Path) -> None:
+    async def run() -> list[Sampled]:
+        spec = PolicySpec(model=str(quickstart_model), context_tokens=2048)
+        async with open_policy(spec) as opened:
+            word = opened.chat.encode(" home")
+            return await asyncio.gather(
+                *(
+                    opened.policy(seed, 1.0).sample((word * 2000)[seed : seed + 1500], max_tokens=2, stop=[])
+                    for seed in range(16)
+                )
+            )
+
+    assert all(1 <= len(sampled.token_ids) <= 2 for sampled in asyncio.run(run()))
 
 
 def test_text_is_heard_piece_by_piece_as_it_is_sampled(quickstart_model: Path) -> None:

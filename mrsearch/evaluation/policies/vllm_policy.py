@@ -117,8 +117,14 @@ async def vllm_engine(model: Path, *, context_tokens: int, max_sequences: int) -
     from vllm.v1.engine.async_llm import AsyncLLM
 
     # Without an accelerator float32 is the fast type, graphs cannot be captured and memory is named by
-    # VLLM_CPU_KVCACHE_SPACE; the share then bounds nothing but must be small to pass vLLM's check.
-    on_cpu: dict[str, Any] = {"dtype": "float32", "enforce_eager": True, "gpu_memory_utilization": 0.1}
+    # VLLM_CPU_KVCACHE_SPACE; the share then bounds nothing but must be small to pass vLLM's check. A prompt read in
+    # chunks makes vLLM 0.28 wind back its request's seeded generator, which torch cannot do on a CPU.
+    on_cpu: dict[str, Any] = {
+        "dtype": "float32",
+        "enforce_eager": True,
+        "gpu_memory_utilization": 0.1,
+        "enable_chunked_prefill": False,
+    }
     args = AsyncEngineArgs(
         model=str(model),
         max_model_len=context_tokens,

@@ -1,16 +1,14 @@
 """Credit: per-attempt rewards become per-token advantages. Pure functions on numpy arrays.
 
-Shape suffixes: `_B` meta-episodes, `_N` attempts, `_T` tokens, `_G` groups.
+Shape suffixes: `_B` meta-episodes, `_N` attempts, `_T` tokens, `_G` groups, `_C` a selection.
 """
 
-from collections.abc import Callable
-
-import numpy as np
-import numpy.typing as npt
-
+from mrsearch.credit.estimator import Estimator
 from mrsearch.credit.groups import GroupStatistics, group_statistics
 from mrsearch.credit.leave_one_out import spread, turn_rloo
 from mrsearch.credit.normalised import turn_grpo
+from mrsearch.credit.reinforce import reinforce_plus_plus
+from mrsearch.credit.step import step_rloo
 from mrsearch.credit.trajectory import grpo, trajectory_rloo
 
 __all__ = [
@@ -20,24 +18,27 @@ __all__ = [
     "GroupStatistics",
     "group_statistics",
     "grpo",
+    "reinforce_plus_plus",
     "spread",
+    "step_rloo",
     "trajectory_rloo",
     "turn_grpo",
     "turn_rloo",
 ]
 
-Estimator = Callable[..., npt.NDArray[np.float64]]
-
 ESTIMATORS: dict[str, Estimator] = {
     "turn_rloo": turn_rloo,
     "turn_grpo": turn_grpo,
+    "step_rloo": step_rloo,
     "trajectory_rloo": trajectory_rloo,
     "trajectory_grpo": grpo,
+    "turn_reinforce_plus_plus": reinforce_plus_plus,
 }
-"""By the name that `algorithm.adv_estimator` takes, each with the arguments of `turn_rloo`.
+"""By the name that `algorithm.adv_estimator` takes.
 
-verl has a GRPO of its own, over the sum of a meta-episode's rewards, so ours has another name there.
+verl has a `grpo`, over the sum of a meta-episode's rewards, and a `reinforce_plus_plus`, by tokens, so ours have
+other names there. The estimator with a critic is verl's own, `gae`.
 """
 
-NEEDS_PEERS = frozenset(ESTIMATORS)
-"""Estimators that compare a meta-episode with the others of its group."""
+NEEDS_PEERS = ("turn_rloo", "turn_grpo", "step_rloo", "trajectory_rloo", "trajectory_grpo")
+"""Those that compare a meta-episode with others of its group, and give a group of one, or of equals, no advantage."""

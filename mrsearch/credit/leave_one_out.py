@@ -8,7 +8,11 @@ from mrsearch.credit.later import with_later
 
 
 def turn_rloo(
-    rewards_BN: npt.ArrayLike, group_B: Groups, valid_B: npt.ArrayLike, gamma: float = 1.0
+    rewards_BN: npt.ArrayLike,
+    group_B: Groups,
+    valid_B: npt.ArrayLike,
+    gamma: float = 1.0,
+    tokens_BN: npt.ArrayLike | None = None,
 ) -> npt.NDArray[np.float64]:
     """The advantage of every attempt: leave-one-out per attempt index, then summed over the later attempts.
 
@@ -23,6 +27,7 @@ def turn_rloo(
         group_B: hashable labels, one for each occurrence of a question (UUID strings in practice).
         valid_B: false for meta-episodes that neither learn nor serve as peers.
         gamma: discount between attempts; 0 credits each attempt with its own reward only.
+        tokens_BN: not read; an attempt that could not start counts as a failed one.
 
     Returns:
         Advantages of shape (B, N), in units of reward; 0 for invalid rows and rows without valid peers.

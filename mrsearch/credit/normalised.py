@@ -11,7 +11,11 @@ _EPSILON = 1e-6
 
 
 def turn_grpo(
-    rewards_BN: npt.ArrayLike, group_B: Groups, valid_B: npt.ArrayLike, gamma: float = 1.0
+    rewards_BN: npt.ArrayLike,
+    group_B: Groups,
+    valid_B: npt.ArrayLike,
+    gamma: float = 1.0,
+    tokens_BN: npt.ArrayLike | None = None,
 ) -> npt.NDArray[np.float64]:
     """Normalises the reward of every attempt index over its group, then sums over the later attempts.
 

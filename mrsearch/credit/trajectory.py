@@ -9,7 +9,11 @@ from mrsearch.credit.normalised import turn_grpo
 
 
 def trajectory_rloo(
-    rewards_BN: npt.ArrayLike, group_B: Groups, valid_B: npt.ArrayLike, gamma: float = 1.0
+    rewards_BN: npt.ArrayLike,
+    group_B: Groups,
+    valid_B: npt.ArrayLike,
+    gamma: float = 1.0,
+    tokens_BN: npt.ArrayLike | None = None,
 ) -> npt.NDArray[np.float64]:
     """Leave-one-out on the final attempt's reward (RLOO, arXiv 2402.14740), one advantage for all tokens.
 
@@ -28,7 +32,11 @@ def trajectory_rloo(
 
 
 def grpo(
-    rewards_BN: npt.ArrayLike, group_B: Groups, valid_B: npt.ArrayLike, gamma: float = 1.0
+    rewards_BN: npt.ArrayLike,
+    group_B: Groups,
+    valid_B: npt.ArrayLike,
+    gamma: float = 1.0,
+    tokens_BN: npt.ArrayLike | None = None,
 ) -> npt.NDArray[np.float64]:
     """GRPO's outcome supervision (arXiv 2402.03300, section 4.1.2) on the final attempt, one advantage for all tokens.
 

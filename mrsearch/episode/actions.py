@@ -1,15 +1,36 @@
 """What the policy did in a turn: the earliest closing tag decides."""
 
+import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Final, Literal
 
 SEARCH, ANSWER, REFLECTION = "search", "answer", "reflection"
 
 ACTION_STOPS = ("</search>", "</answer>")
 REFLECTION_STOPS = ("</reflection>",)
-RESERVED_TAGS = tuple(
-    f"<{slash}{name}>" for name in ("think", "search", "information", "answer", "reflection") for slash in ("", "/")
-)
+TOOL_STOPS = ("</tool_call>", "</answer>")
+
+
+def _tags(*names: str) -> tuple[str, ...]:
+    return tuple(f"<{slash}{name}>" for name in names for slash in ("", "/"))
+
+
+RESERVED_TAGS = _tags("think", "search", "information", "answer", "reflection")
+TOOL_RESERVED_TAGS = (*RESERVED_TAGS, *_tags("tool_call", "tool_response", "tools"))
+
+SEARCH_TOOL: Final[dict[str, Any]] = {
+    "type": "function",
+    "function": {
+        "name": SEARCH,
+        "description": "Searches a collection of documents and returns the passages that fit the query best.",
+        "parameters": {
+            "type": "object",
+            "properties": {"query": {"type": "string", "description": "What to search for."}},
+            "required": ["query"],
+        },
+    },
+}
+"""The one tool, in the form that chat templates take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +62,55 @@ def parse_action(text: str) -> Action:
     >>> parse_action("</search>").kind
     'invalid'
     """
-    closings = [(at, kind) for kind in (SEARCH, ANSWER) if (at := text.find(f"</{kind}>")) >= 0]
+    kind, content, thinking = _earliest(text, (SEARCH, ANSWER))
+    if kind == ANSWER:
+        return Action("answer", content, thinking)
+    return Action("search", content, thinking) if content else Action("invalid", "", text)
+
+
+def parse_tool_action(text: str) -> Action:
+    r"""Reads the action of a turn's text where searches are tool calls.
+
+    As `parse_action`, with `</tool_call>` in the place of `</search>`: between the tags stands one JSON object
+    that calls `SEARCH_TOOL`. Any other content, another tool or an empty query make the turn invalid.
+
+    >>> parse_tool_action('<tool_call>\n{"name": "search", "arguments": {"query": "who"}}\n</tool_call>').content
+    'who'
+    >>> parse_tool_action('<tool_call>{"name": "weather", "arguments": {"query": "Oslo"}}</tool_call>').kind
+    'invalid'
+    """
+    kind, content, thinking = _earliest(text, ("tool_call", ANSWER))
+    if kind == ANSWER:
+        return Action("answer", content, thinking)
+    query = _query_of(content)
+    return Action("search", query, thinking) if query else Action("invalid", "", text)
+
+
+def _earliest(text: str, tags: tuple[str, str]) -> tuple[str, str, str]:
+    """The tag that closes first, what it holds and what stands before it; three times nothing where none does."""
+    closings = [(at, tag) for tag in tags if (at := text.find(f"</{tag}>")) >= 0]
     if not closings:
-        return Action("invalid", "", text)
-    end, kind = min(closings)
-    opening = f"<{kind}>"
+        return "", "", ""
+    end, tag = min(closings)
+    opening = f"<{tag}>"
     start = text.rfind(opening, 0, end)
-    if start < 0:
-        return Action("invalid", "", text)
-    content = text[start + len(opening) : end].strip()
-    if kind == SEARCH:
-        return Action("search", content, text[:start]) if content else Action("invalid", "", text)
-    return Action("answer", content, text[:start])
+    return (tag, text[start + len(opening) : end].strip(), text[:start]) if start >= 0 else ("", "", "")
+
+
+def _query_of(call: str) -> str:
+    """The query of a tool call; empty where it is none."""
+    try:
+        said = json.loads(call)
+    except (ValueError, RecursionError):
+        return ""
+    arguments = said.get("arguments") if isinstance(said, dict) and said.get("name") == SEARCH else None
+    query = arguments.get("query") if isinstance(arguments, dict) else None
+    return whole_characters(query).strip() if isinstance(query, str) else ""
+
+
+def whole_characters(text: str) -> str:
+    """Text with a replacement for halves of surrogate pairs, which JSON can carry and no tokeniser takes."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def parse_reflection(text: str) -> str:

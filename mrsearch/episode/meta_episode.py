@@ -1,18 +1,21 @@
-"""The meta-episode: attempts at one question in one growing context, separated by reflection.
+"""The meta-episode: attempts at one question, separated by reflection.
 
 The same function is walked in training, evaluation and the demo; only who samples and who searches differ.
-Protocol: MR-Search (arXiv 2603.11327, section 3) over Search-R1's tags.
+MR-Search (arXiv 2603.11327, section 3): one growing context by default, its short context and step level by choice.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
-from mrsearch.episode.actions import ACTION_STOPS, REFLECTION_STOPS, Action, parse_action, parse_reflection
+from mrsearch.episode.actions import REFLECTION_STOPS, Action, parse_reflection
+from mrsearch.episode.config import EpisodeConfig
+from mrsearch.episode.context import Context, Stop
+from mrsearch.episode.earlier import render_earlier
 from mrsearch.episode.observations import render_observation
-from mrsearch.episode.prompts import PROMPTS
-from mrsearch.episode.records import Attempt, Maker, MetaEpisode, Transcript, Turn
-from mrsearch.episode.types import ChatLike, EpisodeConfig, Passage, Policy, Searcher, StopReason
+from mrsearch.episode.protocols import PROTOCOLS
+from mrsearch.episode.records import Attempt, Maker, MetaEpisode, ShownPassage, Turn
+from mrsearch.episode.types import ChatLike, Passage, Policy, Searcher, StopReason
 
 # A turn may hold thousands of characters; no search engine wants more than these of them as a query.
 _QUERY_CHARACTERS = 1000
@@ -30,197 +33,179 @@ async def run_meta_episode(
 ) -> MetaEpisode:
     """Walks the attempts at `question` and returns their record; `on_attempt` hears the number of each that starts.
 
-    Tokens go in and out: the context is never decoded and encoded again, and grows by appending only. Nothing
+    Tokens go in and out: a context is never decoded and encoded again, and grows by appending only. Nothing
     in it depends on the gold answers, which are not known here. A search that raises ends the meta-episode;
     what the policy raises is passed on.
 
     Returns:
-        A record with exactly `config.attempts` attempts; those that could not start carry the reason.
+        A record with exactly `config.attempts` attempts, at step level with `config.steps` entries for each; those
+        that could not start carry the reason.
+
+    Raises:
+        UserError: the chat cannot do what the settings ask for.
     """
     return await _Run(question, policy, searcher, chat, config).walk(on_attempt)
 
 
-class _Stop(Exception):
-    """Ends the attempt in hand."""
-
-    def __init__(self, reason: StopReason, answer: str | None = None) -> None:
-        self.reason, self.answer = reason, answer
-
-
 # What these reasons mean for one attempt they mean for all that would follow it.
-_FINAL = {StopReason.SEARCH_FAILED, StopReason.CONTEXT_OVERFLOW, StopReason.ABORTED}
+_FINAL = {StopReason.SEARCH_FAILED, StopReason.ABORTED}
 
 
 class _Run:
-    """The state of one meta-episode: its transcript and the attempt in hand."""
+    """The state of one meta-episode: its context, and the entries of its record so far."""
 
     def __init__(
         self, question: str, policy: Policy, searcher: Searcher, chat: ChatLike, config: EpisodeConfig
     ) -> None:
-        self.question, self.policy, self.searcher, self.chat, self.config = (
-            question,
-            policy,
-            searcher,
-            chat,
-            config,
-        )
-        self.prompts = PROMPTS[config.prompts]
-        self.transcript = Transcript()
-        self.attempt = Attempt(0, StopReason.NO_ANSWER)
-        self.spent = 0
-        """Tokens of the attempt in hand, its prompt aside."""
+        self.question, self.policy, self.searcher, self.chat, self.config = question, policy, searcher, chat, config
+        self.words, self.protocol = config.words, PROTOCOLS[config.protocol]
+        if self.protocol.uses_tools:
+            chat.require_tools()
+        self.context = Context(chat, config)
+        self.done: list[Attempt] = []
+        self.first_message = ""
 
     async def walk(self, on_attempt: Callable[[int], None]) -> MetaEpisode:
-        attempts: list[Attempt] = []
-        for number in range(1, self.config.attempts + 1):
-            if attempts and attempts[-1].stop_reason in _FINAL:
-                attempts.append(Attempt(number, attempts[-1].stop_reason))
+        for number in range(1, self.config.attempts * self.config.steps + 1):
+            if self.is_over(number):
+                self.done.append(Attempt(number, self.done[-1].stop_reason))
             else:
                 on_attempt(number)
-                attempts.append(await self.walk_attempt(number))
-        return MetaEpisode(self.question, attempts, self.transcript)
+                self.done.append(await self.walk_attempt(number))
+        return MetaEpisode(self.question, self.done, self.context.transcript)
+
+    def is_over(self, number: int) -> bool:
+        """Whether the entry cannot start, for what ended the one before it."""
+        if number == 1:
+            return False
+        reason = self.done[-1].stop_reason
+        fresh = self.config.context == "short" and self.opens_attempt(number)
+        return reason in _FINAL or (reason is StopReason.CONTEXT_OVERFLOW and not fresh)
+
+    def opens_attempt(self, number: int) -> bool:
+        """Whether an entry is the first step of its attempt."""
+        return (number - 1) % self.config.steps == 0
 
     async def walk_attempt(self, number: int) -> Attempt:
-        self.attempt, self.spent = Attempt(number, StopReason.NO_ANSWER), 0
+        attempt = Attempt(number, StopReason.NO_ANSWER)
+        self.context.begin(attempt)
         try:
-            if number == 1:
-                await self.open_episode()
-            else:
-                self.open_attempt()
-                if self.config.reflection == "explicit":
-                    await self.reflect()
+            await self.open(number)
             await self.act()
-        except _Stop as stop:
-            self.attempt.stop_reason, self.attempt.answer = stop.reason, stop.answer
-        return self.attempt
+        except Stop as stop:
+            attempt.stop_reason, attempt.answer = stop.reason, stop.answer
+        return attempt
+
+    async def open(self, number: int) -> None:
+        if number == 1:
+            await self.open_episode()
+        elif self.opens_attempt(number):
+            await self.open_attempt()
+        else:
+            self.context.ask(Maker.STEP_PROMPT, self.words.step)
 
     async def open_episode(self) -> None:
         """The first prompt; with the passages that the question itself finds, where its words have a place for them."""
         said = {"question": self.question, "passages": ""}
         try:
-            if "{passages}" in self.prompts.user:
+            if "{passages}" in self.words.user:
                 said["passages"] = await self.passages_of_question()
         finally:
-            user = _PLACES.sub(lambda place: said[place[1]], self.prompts.user)
-            self.transcript.append(Maker.PROMPT, 0, 0, self.chat.first_prompt(self.prompts.system, user))
+            self.first_message = _PLACES.sub(lambda place: said[place[1]], self.words.user)
+            self.context.open_first(self.prompt(self.first_message))
+
+    def prompt(self, user: str) -> list[int]:
+        # A tool that must not be called is better not offered.
+        tools = self.protocol.uses_tools and self.config.max_searches > 0
+        return self.chat.first_prompt(self.words.system, user, tools=tools)
 
     async def passages_of_question(self) -> str:
         turn = Turn("search", "", self.question, "")
-        self.attempt.turns.append(turn)
+        self.context.attempt.turns.append(turn)
         passages = await self.search(self.question, turn)
-        ids, turn.passages = render_observation(
-            self.chat, self.prompts, passages, self.config.observation_tokens, answer_due=False
-        )
+        ids, turn.passages = self.render(passages, answer_due=False)
         return self.chat.decode(ids)
 
-    def open_attempt(self) -> None:
-        """Ends the assistant's message and asks for reflection; this does not count against the attempt."""
-        prompt = self.chat.user_message(self.chat.encode(self.prompts.reflection), closed=self.message_is_closed())
-        if len(prompt) > self.context_room():
-            raise _Stop(StopReason.CONTEXT_OVERFLOW)
-        self.transcript.append(Maker.REFLECTION_PROMPT, self.attempt.number, 0, prompt)
+    async def open_attempt(self) -> None:
+        """Asks for reflection: in the context as it is, or in a fresh one."""
+        if self.config.context == "short":
+            earlier = render_earlier(self.chat, self.words, self.done, self.config.steps, self.protocol.reserved)
+            self.context.open_anew(self.prompt(self.first_message + earlier + self.words.reflection))
+        else:
+            self.context.ask(Maker.REFLECTION_PROMPT, self.words.reflection)
+        if self.config.reflection == "explicit":
+            await self.reflect()
 
     async def reflect(self) -> None:
         """A turn of its own for the reflection."""
         text = await self.sample(REFLECTION_STOPS)
-        self.attempt.turns.append(Turn("reflection", text, parse_reflection(text), ""))
-        if self.message_is_closed():
-            self.say(Maker.NOTE, self.chat.encode(self.prompts.after_reflection))
+        self.context.attempt.turns.append(Turn("reflection", text, parse_reflection(text), ""))
+        if self.context.message_is_closed():
+            self.note(self.words.after_reflection)
 
     async def act(self) -> None:
-        """Turns until one of them ends the attempt, by raising `_Stop`."""
+        """Turns until one of them ends the attempt, by raising `Stop`."""
         searches = invalid = 0
+        limit = self.config.searches_before_answer
         while True:
-            answer_due = searches == self.config.max_searches
-            text = await self.sample(ACTION_STOPS)
-            action = parse_action(text)
+            answer_due = searches == limit
+            text = await self.sample(self.protocol.stops)
+            action = self.protocol.parse(text)
             turn = Turn(action.kind, text, action.content, action.thinking)
-            self.attempt.turns.append(turn)
+            self.context.attempt.turns.append(turn)
             if action.kind == "answer":
-                raise _Stop(StopReason.ANSWERED, action.content)
+                raise Stop(StopReason.ANSWERED, action.content)
             if answer_due:
-                raise _Stop(StopReason.NO_ANSWER)
+                raise Stop(StopReason.NO_ANSWER)
             if action.kind == "search":
                 searches += 1
-                await self.observe(action, turn, is_last=searches == self.config.max_searches)
+                await self.observe(action, turn, is_last=searches == limit)
             else:
                 invalid += 1
                 if invalid > self.config.max_invalid:
-                    raise _Stop(StopReason.INVALID)
-                self.say(Maker.NOTE, self.chat.encode(self.prompts.invalid))
+                    raise Stop(StopReason.INVALID)
+                self.note(self.words.invalid)
 
     async def sample(self, stops: Sequence[str]) -> str:
         """Lets the policy write one turn and returns its text."""
-        room = min(self.config.turn_tokens, self.room_or_stop())
+        room = min(self.config.turn_tokens, self.context.room())
         start = perf_counter()
-        sampled = await self.policy.sample(self.transcript.ids, max_tokens=room, stop=stops)
-        self.attempt.model_seconds += perf_counter() - start
+        sampled = await self.policy.sample(list(self.context.ids), max_tokens=room, stop=stops)
+        self.context.attempt.model_seconds += perf_counter() - start
         if len(sampled.token_ids) > room:
             raise ValueError(f"the policy sampled {len(sampled.token_ids)} tokens where {room} were allowed")
-        turn = len(self.attempt.turns) + 1
-        self.transcript.append_sampled(self.attempt.number, turn, sampled.token_ids, sampled.logprobs)
-        self.attempt.tokens += len(sampled.token_ids)
-        self.spent += len(sampled.token_ids)
+        self.context.take(sampled)
         if sampled.finish == "aborted":
-            raise _Stop(StopReason.ABORTED)
+            raise Stop(StopReason.ABORTED)
         if sampled.finish == "overflow":
-            raise _Stop(StopReason.CONTEXT_OVERFLOW)
+            raise Stop(StopReason.CONTEXT_OVERFLOW)
         return self.chat.decode(sampled.token_ids)
 
     async def observe(self, action: Action, turn: Turn, *, is_last: bool) -> None:
         """Answers a search with its passages."""
         passages = await self.search(action.content, turn)
-        ids, shown = render_observation(
-            self.chat,
-            self.prompts,
-            passages,
-            self.config.observation_tokens,
-            answer_due=is_last and self.config.final_turn,
-        )
-        self.say(Maker.OBSERVATION, ids)
+        ids, shown = self.render(passages, answer_due=is_last and self.config.final_turn)
+        closed = self.context.message_is_closed()
+        self.context.say(Maker.OBSERVATION, self.protocol.say_passages(self.chat, ids, closed))
         turn.passages = shown
         if is_last and not self.config.final_turn:
-            raise _Stop(StopReason.NO_ANSWER)
+            raise Stop(StopReason.NO_ANSWER)
+
+    def render(self, passages: Sequence[Passage], *, answer_due: bool) -> tuple[list[int], list[ShownPassage]]:
+        budget, reserved = self.config.observation_tokens, self.protocol.reserved
+        return render_observation(self.chat, self.words, passages, budget, answer_due=answer_due, reserved=reserved)
 
     async def search(self, query: str, turn: Turn) -> Sequence[Passage]:
-        start = perf_counter()
+        attempt, start = self.context.attempt, perf_counter()
         try:
             (ranked,) = await self.searcher.search([query[:_QUERY_CHARACTERS]], self.config.topk)
         except Exception as error:  # a boundary: whatever a searcher raises is a failure of infrastructure
             turn.error = f"{type(error).__name__}: {error}"
-            raise _Stop(StopReason.SEARCH_FAILED) from error
+            raise Stop(StopReason.SEARCH_FAILED) from error
         finally:
-            self.attempt.search_seconds += perf_counter() - start
+            attempt.search_seconds += perf_counter() - start
         return ranked
 
-    def say(self, maker: Maker, content: list[int]) -> None:
-        """Answers a turn: inside the open assistant message, or as a user message where the policy closed it."""
-        if self.message_is_closed():
-            content = self.chat.user_message(content, closed=True)
-        if len(content) > self.room_or_stop():
-            raise _Stop(self.limit_reason())
-        self.transcript.append(maker, self.attempt.number, len(self.attempt.turns), content)
-        self.spent += len(content)
-
-    def room_or_stop(self) -> int:
-        """Tokens left for the attempt in hand; stops it where none are."""
-        room = min(self.context_room(), self.attempt_room())
-        if room < 1:
-            raise _Stop(self.limit_reason())
-        return room
-
-    def limit_reason(self) -> StopReason:
-        bound_by_attempt = self.attempt_room() < self.context_room()
-        return StopReason.ATTEMPT_BUDGET if bound_by_attempt else StopReason.CONTEXT_OVERFLOW
-
-    def context_room(self) -> int:
-        return self.config.context_tokens - len(self.transcript)
-
-    def attempt_room(self) -> int:
-        limit = self.config.attempt_tokens
-        return self.context_room() if limit is None else limit - self.spent
-
-    def message_is_closed(self) -> bool:
-        """Whether the policy ended its message itself; the environment's own tokens never do."""
-        last = self.transcript.segments[-1]
-        return last.trained and last.ids[-1] in self.chat.closing_ids
+    def note(self, words: str) -> None:
+        closed = self.context.message_is_closed()
+        self.context.say(Maker.NOTE, self.protocol.say_note(self.chat, self.chat.encode(words), closed))

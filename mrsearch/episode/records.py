@@ -16,6 +16,7 @@ class Maker(StrEnum):
     POLICY = "policy"
     OBSERVATION = "observation"
     REFLECTION_PROMPT = "reflection_prompt"
+    STEP_PROMPT = "step_prompt"
     NOTE = "note"
 
 
@@ -25,8 +26,8 @@ class Segment:
 
     Attributes:
         maker: who made them.
-        attempt: 1-based attempt they belong to; 0 for the first prompt. A reflection prompt belongs to the
-            attempt it opens.
+        attempt: 1-based attempt they belong to; 0 for the first prompt. Any later prompt belongs to the attempt that
+            it opens.
         turn: 1-based turn of the attempt that sampled them or that they answer; 0 for prompts.
         ids: the token ids.
         trained: whether the policy is trained on them, which is: whether it sampled them.
@@ -46,6 +47,9 @@ class Segment:
 class Transcript:
     """All tokens of a meta-episode, in order; it grows by appending segments and in no other way.
 
+    A segment of `Maker.PROMPT` begins a sequence: what the policy is asked to continue goes back to the last of them
+    and no further. In a full context there is one; in a short one, attempts after the first begin their own.
+
     Kept as segments and seen as parallel arrays over the T tokens: `ids`, `makers`, `attempts`, `turns`,
     `trained` and `logprobs` (NaN where nobody sampled).
     """
@@ -62,6 +66,15 @@ class Transcript:
         if ids:
             known = None if logprobs is None else list(logprobs)
             self.segments.append(Segment(Maker.POLICY, attempt, turn, list(ids), True, known))
+
+    def sequences(self) -> list["Transcript"]:
+        """The transcript cut where prompts begin; one after the other, the parts are the whole."""
+        parts: list[Transcript] = []
+        for segment in self.segments:
+            if segment.maker is Maker.PROMPT:
+                parts.append(Transcript())
+            parts[-1].segments.append(segment)
+        return parts
 
     def __len__(self) -> int:
         return sum(len(segment.ids) for segment in self.segments)
@@ -124,7 +137,7 @@ class Turn:
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt.
+    """One attempt, or at step level one step of an attempt.
 
     Attributes:
         number: 1-based.
@@ -163,7 +176,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class MetaEpisode:
-    """All attempts at one question in one growing context."""
+    """All attempts at one question."""
 
     question: str
     attempts: list[Attempt]

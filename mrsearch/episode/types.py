@@ -1,12 +1,11 @@
-"""The two protocols that hold the system together, and the settings of a meta-episode."""
+"""The two protocols that hold the system together: who samples, and who searches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
 
-from mrsearch.episode.prompts import PROMPTS
-from mrsearch.errors import UserError
+from mrsearch.episode.actions import RESERVED_TAGS
 
 
 class Passage(Protocol):
@@ -57,11 +56,13 @@ class ChatLike(Protocol):
 
     @property
     def closing_ids(self) -> frozenset[int]: ...
-    def first_prompt(self, system: str | None, user: str) -> list[int]: ...
+    def require_tools(self) -> None: ...
+    def first_prompt(self, system: str | None, user: str, *, tools: bool = False) -> list[int]: ...
     def user_message(self, content_ids: Sequence[int], *, closed: bool) -> list[int]: ...
+    def tool_message(self, content_ids: Sequence[int], *, closed: bool) -> list[int]: ...
     def encode(self, text: str) -> list[int]: ...
     def decode(self, ids: Sequence[int]) -> str: ...
-    def neutralise(self, text: str) -> str: ...
+    def neutralise(self, text: str, reserved: tuple[str, ...] = RESERVED_TAGS) -> str: ...
     def neutralise_markers(self, text: str) -> str: ...
 
 
@@ -83,59 +84,3 @@ class StopReason(StrEnum):
     ATTEMPT_BUDGET = "attempt_budget"
     CONTEXT_OVERFLOW = "context_overflow"
     ABORTED = "aborted"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpisodeConfig:
-    """Settings of a meta-episode; all token counts are counts of the policy's own tokens.
-
-    Attributes:
-        attempts: attempts at one question (N).
-        max_searches: searches allowed in one attempt.
-        topk: passages asked for in one search.
-        max_invalid: invalid turns forgiven in one attempt; one more ends it.
-        final_turn: after the last search, grant one more turn in which only an answer counts (Search-R1).
-            False ends the attempt on the passages (MR-Search's authors).
-        reflection: "implicit" leaves the reflection to the first turn of the next attempt (as published);
-            "explicit" gives it a turn of its own that ends with `</reflection>`.
-        turn_tokens: most tokens sampled in one turn.
-        observation_tokens: most tokens of passage text in one observation.
-        attempt_tokens: most tokens of one attempt, its prompt aside; None for no limit of its own.
-        context_tokens: most tokens of the whole meta-episode, its prompt included.
-        prompts: name of the words the environment uses, a key of `prompts.PROMPTS`.
-    """
-
-    attempts: int = 3
-    max_searches: int = 3
-    topk: int = 3
-    max_invalid: int = 1
-    final_turn: bool = True
-    reflection: Literal["implicit", "explicit"] = "implicit"
-    turn_tokens: int = 1024
-    observation_tokens: int = 1024
-    attempt_tokens: int | None = None
-    context_tokens: int = 8192
-    prompts: str = "base"
-
-    def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UserError(f"episode.{name} is {value!r}; it must be a whole number of at least {least}.")
-        if self.attempt_tokens is not None and self.attempt_tokens < 1:
-            raise UserError(f"episode.attempt_tokens is {self.attempt_tokens}; it must be at least 1, or null.")
-        if self.reflection not in ("implicit", "explicit"):
-            raise UserError(f"episode.reflection is {self.reflection!r}; it must be 'implicit' or 'explicit'.")
-        if self.prompts not in PROMPTS:
-            raise UserError(f"episode.prompts is {self.prompts!r}; it must be one of {', '.join(PROMPTS)}.")
-
-
-_LEAST = {
-    "attempts": 1,
-    "max_searches": 0,
-    "topk": 1,
-    "max_invalid": 0,
-    "turn_tokens": 1,
-    "observation_tokens": 1,
-    "context_tokens": 1,
-}

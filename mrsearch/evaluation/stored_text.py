@@ -3,6 +3,7 @@
 import re
 
 from mrsearch.episode.prompts import PROMPTS
+from mrsearch.episode.tool_prompts import TOOL_PROMPTS
 
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
@@ -28,7 +29,11 @@ _USER_MESSAGE = re.compile(_USER, re.DOTALL | re.VERBOSE)
 _FIRST_PROMPT = re.compile(rf"\A {_SYSTEM} (?: {_USER} | {_SEARCH_R1} )", re.DOTALL | re.VERBOSE)
 _DOCUMENTS = re.compile(r"<information>(?:(?!<information>).)*?</information>", re.DOTALL)
 _OBSERVATION = re.compile(r"\s*<(?:information|tool_response)>")
-_NOTES = frozenset(note.strip() for words in PROMPTS.values() for note in (words.invalid, words.after_reflection))
+_NOTES = frozenset(
+    note.strip()
+    for words in (*PROMPTS.values(), *TOOL_PROMPTS.values())
+    for note in (words.invalid, words.after_reflection)
+)
 _ASKS_AGAIN = re.compile(r"\b(?:reflect|improve|again|reconsider|rethink|revise)", re.IGNORECASE)
 
 

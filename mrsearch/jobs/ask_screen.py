@@ -12,11 +12,11 @@ from rich.text import Text
 
 from mrsearch.episode import Attempt, MetaEpisode, Passage
 
-_TAG = re.compile(r"<(/?)(think|search|answer|reflection)>")
-_TAG_BEGUN = re.compile(r"</?[a-z]*$")
+_TAG = re.compile(r"<(/?)(think|search|tool_call|answer|reflection)>")
+_TAG_BEGUN = re.compile(r"</?[a-z_]*$")
 
-_LABELS = {"search": "Search:", "answer": "Answer:", "reflection": "Reflection:"}
-_STYLES = {"think": "dim", "search": "cyan", "answer": "bold green", "reflection": "magenta"}
+_LABELS = {"search": "Search:", "tool_call": "Tool call:", "answer": "Answer:", "reflection": "Reflection:"}
+_STYLES = {"think": "dim", "search": "cyan", "tool_call": "cyan", "answer": "bold green", "reflection": "magenta"}
 
 # Characters that turn the direction of what stands around them.
 _TURNING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

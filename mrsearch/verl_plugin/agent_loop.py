@@ -7,13 +7,13 @@ from typing import Any
 from uuid import uuid4
 
 from omegaconf import OmegaConf
-from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics
+from verl.experimental.agent_loop.agent_loop import AgentLoopBase
 
 from mrsearch.episode import Chat, EpisodeConfig, MetaEpisode, Sampled, run_meta_episode
 from mrsearch.models import end_ids
-from mrsearch.rewards import attempt_rewards, scored_record
+from mrsearch.rewards import Shaping, attempt_rewards, scored_record, shaped_rewards
 from mrsearch.runs import RunFolder, append_json_line
-from mrsearch.verl_plugin.attempt_columns import MetaEpisodeOutput, training_row
+from mrsearch.verl_plugin.attempt_columns import MetaEpisodeOutput, training_rows
 from retriever.clients import open_searcher
 
 # One searcher and one chat for all meta-episodes of a process: their queries are coalesced into common calls.
@@ -54,9 +54,12 @@ class VerlPolicy:
 
 
 class MetaEpisodeLoop(AgentLoopBase):  # type: ignore[misc]  # verl ships no types
-    """Samples one meta-episode, scores its attempts and writes its record into the run folder."""
+    """Samples one meta-episode, scores its attempts and writes its record into the run folder.
 
-    async def run(self, sampling_params: dict[str, Any], **row: Any) -> MetaEpisodeOutput:
+    verl gets a row for each sequence of its transcript: one in a full context.
+    """
+
+    async def run(self, sampling_params: dict[str, Any], **row: Any) -> list[MetaEpisodeOutput]:
         settings = self.config.mrsearch
         chat = _chat(self.tokenizer, end_ids(Path(settings.model)))
         policy = VerlPolicy(self.server_manager, sampling_params, chat.closing_ids)
@@ -68,26 +71,34 @@ class MetaEpisodeLoop(AgentLoopBase):  # type: ignore[misc]  # verl ships no typ
             EpisodeConfig(**OmegaConf.to_container(settings.episode)),
         )
         rewards = attempt_rewards(episode, list(row["reward_model"]["ground_truth"]["target"]), settings.reward)
-        self._record(episode, rewards, row)
+        shaping = Shaping(**settings.shaping)
+        shaped = shaped_rewards(rewards, episode, shaping) if shaping.on else None
+        self._record(episode, rewards, shaped, row)
         oldest, newest = policy.steps or (row["global_steps"], row["global_steps"])
-        return MetaEpisodeOutput(
-            **training_row(episode, rewards, self.tokenizer.pad_token_id),
-            num_turns=sum(len(attempt.turns) for attempt in episode.attempts),
-            metrics=AgentLoopMetrics(
-                generate_sequences=sum(attempt.model_seconds for attempt in episode.attempts),
-                tool_calls=sum(attempt.search_seconds for attempt in episode.attempts),
-            ),
-            extra_fields={
-                "min_global_steps": oldest,
-                "max_global_steps": newest,
-                "reward_extra_info": {f"attempt_{n}": reward for n, reward in enumerate(rewards, start=1)},
-            },
-        )
+        return [
+            MetaEpisodeOutput(
+                **fields,
+                shaped_rewards=shaped,
+                extra_fields={
+                    "min_global_steps": oldest,
+                    "max_global_steps": newest,
+                    "reward_extra_info": {f"attempt_{n}": reward for n, reward in enumerate(rewards, start=1)},
+                },
+            )
+            for fields in training_rows(episode, rewards, self.tokenizer.pad_token_id)
+        ]
 
-    def _record(self, episode: MetaEpisode, rewards: Sequence[float], row: Mapping[str, Any]) -> None:
+    def _record(
+        self, episode: MetaEpisode, rewards: Sequence[float], shaped: Sequence[float] | None, row: Mapping[str, Any]
+    ) -> None:
         run, info = RunFolder(Path(self.config.mrsearch.run)), row["extra_info"]
         record = scored_record(
-            episode, rewards, question_id=info["id"], source=row["data_source"], golds=list(info["golden_answers"])
+            episode,
+            rewards,
+            question_id=info["id"],
+            source=row["data_source"],
+            golds=list(info["golden_answers"]),
+            shaped=shaped,
         )
         place = {"group": row["uid"], "member": int(row["session_id"])}
         append_json_line(run.episodes(info["split"], int(row["global_steps"])), place | record)

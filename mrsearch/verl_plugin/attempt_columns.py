@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
+from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
 
-from mrsearch.episode import MetaEpisode, StopReason
+from mrsearch.episode import MetaEpisode, StopReason, Transcript
 
 STOP_REASONS = list(StopReason)
 
@@ -38,11 +38,12 @@ COLUMNS = ("attempt_ids", "attempt_rewards", "stop_reasons", "searches", "invali
 
 
 class MetaEpisodeOutput(AgentLoopOutput):  # type: ignore[misc]  # verl ships no types
-    """One meta-episode as a training row: T response tokens, N attempts.
+    """One training row of a meta-episode: T response tokens, N attempts, of which the row may hold some only.
 
     Attributes:
         attempt_ids: 0-based attempt of every response token, -1 where nobody sampled; length T.
         attempt_rewards: reward of each attempt; length N.
+        shaped_rewards: what each attempt is trained on, where that is something else.
         stop_reasons: index into `STOP_REASONS` for each attempt; length N.
         searches, invalid_turns: counts for each attempt; length N.
     """
@@ -52,13 +53,15 @@ class MetaEpisodeOutput(AgentLoopOutput):  # type: ignore[misc]  # verl ships no
     stop_reasons: list[int]
     searches: list[int]
     invalid_turns: list[int]
+    shaped_rewards: list[float] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         row: dict[str, Any] = super().as_dict()
         for name in COLUMNS:
             kind = torch.float32 if name == "attempt_rewards" else torch.int64
             row[name] = torch.tensor(row[name], dtype=kind)
-        row["rm_scores"] = rewards_on_last_tokens(self.attempt_ids, self.attempt_rewards)
+        trained_on = row.pop("shaped_rewards", None) or self.attempt_rewards
+        row["rm_scores"] = rewards_on_last_tokens(self.attempt_ids, trained_on)
         return row
 
 
@@ -75,14 +78,31 @@ def rewards_on_last_tokens(attempt_ids: Sequence[int], rewards: Sequence[float])
     return scores
 
 
-def training_row(episode: MetaEpisode, rewards: Sequence[float], pad_id: int) -> dict[str, Any]:
-    """The fields of a `MetaEpisodeOutput` that follow from the meta-episode: what was sampled, bit for bit.
+def training_rows(episode: MetaEpisode, rewards: Sequence[float], pad_id: int) -> list[dict[str, Any]]:
+    """The fields of a `MetaEpisodeOutput` that follow from the meta-episode, for each of its rows.
 
-    The prompt is the transcript's first segment, the response is all the rest. A meta-episode whose search
-    failed keeps its tokens and loses its mask, so nothing of it reaches a loss or a statistic.
+    Every sequence in which something was sampled is a row, so a full context gives one: its prompt is the sequence's
+    first segment, its response all the rest, bit for bit. The columns of attempts tell of the whole meta-episode and
+    are the same in all rows; each attempt's tokens are in one row. A meta-episode whose search failed keeps its
+    tokens and loses its mask, so nothing of it reaches a loss or a statistic. There is always a row.
     """
-    prompt, *rest = episode.transcript.segments
-    kept = not episode.search_failed
+    sequences = episode.transcript.sequences()
+    sampled = [sequence for sequence in sequences if any(segment.trained for segment in sequence.segments)]
+    shared = {
+        "attempt_rewards": list(rewards),
+        "stop_reasons": [STOP_REASONS.index(attempt.stop_reason) for attempt in episode.attempts],
+        "searches": [len(attempt.queries) for attempt in episode.attempts],
+        "invalid_turns": [attempt.invalid_turns for attempt in episode.attempts],
+        "reward_score": float(sum(rewards)),
+    }
+    return [
+        shared | _tokens(sequence, pad_id, kept=not episode.search_failed) | _costs(episode, sequence)
+        for sequence in sampled or sequences[:1]
+    ]
+
+
+def _tokens(sequence: Transcript, pad_id: int, *, kept: bool) -> dict[str, Any]:
+    prompt, *rest = sequence.segments
     ids, mask, attempts, logprobs = [], [], [], []
     for segment in rest:
         n, trained = len(segment.ids), segment.trained and kept
@@ -98,9 +118,17 @@ def training_row(episode: MetaEpisode, rewards: Sequence[float], pad_id: int) ->
         "response_mask": mask,
         "response_logprobs": logprobs,
         "attempt_ids": attempts,
-        "attempt_rewards": list(rewards),
-        "stop_reasons": [STOP_REASONS.index(attempt.stop_reason) for attempt in episode.attempts],
-        "searches": [len(attempt.queries) for attempt in episode.attempts],
-        "invalid_turns": [attempt.invalid_turns for attempt in episode.attempts],
-        "reward_score": float(sum(rewards)),
+    }
+
+
+def _costs(episode: MetaEpisode, sequence: Transcript) -> dict[str, Any]:
+    """Turns and seconds of the attempts that a sequence holds; the first prompt belongs to the first attempt."""
+    numbers = {max(1, segment.attempt) for segment in sequence.segments}
+    attempts = [attempt for attempt in episode.attempts if attempt.number in numbers]
+    return {
+        "num_turns": sum(len(attempt.turns) for attempt in attempts),
+        "metrics": AgentLoopMetrics(
+            generate_sequences=sum(attempt.model_seconds for attempt in attempts),
+            tool_calls=sum(attempt.search_seconds for attempt in attempts),
+        ),
     }

@@ -8,7 +8,7 @@ import torch
 from mrsearch.credit import NEEDS_PEERS
 from mrsearch.credit.groups import Groups, group_rewards
 from mrsearch.verl_plugin.attempt_columns import Attempts
-from mrsearch.verl_plugin.estimator import rewards_by_attempt
+from mrsearch.verl_plugin.estimator import meta_episodes
 
 
 def rows_that_teach(rewards_BT: torch.Tensor, attempts: Attempts, group_B: Groups, algorithm: Any) -> np.ndarray:
@@ -26,12 +26,8 @@ def rows_that_teach(rewards_BT: torch.Tensor, attempts: Attempts, group_B: Group
     everyone = np.ones(len(rewards_BT), dtype=np.bool_)
     if algorithm.adv_estimator not in NEEDS_PEERS or algorithm.use_kl_in_reward:
         return everyone
-    ids = attempts.ids.numpy()
-    _, first, episode_B = np.unique(attempts.episodes, return_index=True, return_inverse=True)
-    rewards_EN, sampled_E = np.zeros((len(first), attempts.number)), np.zeros(len(first), dtype=np.bool_)
-    np.add.at(rewards_EN, episode_B, rewards_by_attempt(rewards_BT.numpy(), ids, attempts.number))
-    np.logical_or.at(sampled_E, episode_B, (ids >= 0).any(axis=1))
-    grouped = group_rewards(rewards_EN, np.asarray(group_B, dtype=object)[first], sampled_E)
+    episodes = meta_episodes(rewards_BT.numpy(), attempts)
+    grouped = group_rewards(episodes.rewards, np.asarray(group_B, dtype=object)[episodes.first], episodes.valid)
     differs_G = (grouped.size > 1) & (grouped.low != grouped.high).any(axis=1)
-    teaches_B: np.ndarray = differs_G[grouped.code][episode_B]
+    teaches_B: np.ndarray = differs_G[grouped.code][episodes.of_row]
     return teaches_B if teaches_B.any() else everyone

@@ -1,66 +1,21 @@
-"""Checks a training configuration, and trains inside the Ray cluster this process is connected to."""
+"""Trains inside the Ray cluster this process is connected to."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ray
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 from verl.trainer.constants_ppo import get_ppo_ray_runtime_env
-from verl.trainer.ppo.utils import need_critic, need_reference_policy
-from verl.utils.config import validate_config
 
-from mrsearch.episode import EpisodeConfig
-from mrsearch.errors import JobFailed, UserError
+from mrsearch.errors import JobFailed
 from mrsearch.runs import RunFolder
-from mrsearch.verl_plugin.stopping import Collapsed, check_alarms
-from mrsearch.verl_plugin.tracking import check_trackers, tracking_environment
+from mrsearch.verl_plugin.stopping import Collapsed
+from mrsearch.verl_plugin.tracking import tracking_environment
 
 _POLL_SECONDS = 0.5
-
-
-def check(config: DictConfig) -> None:
-    """Checks the settings before anything starts.
-
-    Raises:
-        UserError: a setting is missing or contradicts another.
-    """
-    try:
-        settings = OmegaConf.to_container(config.mrsearch, resolve=True, throw_on_missing=True)
-        EpisodeConfig(**settings["episode"])
-        check_alarms(settings["alarms"])
-        _check_micro_batches(config)
-        check_trackers(config.trainer.logger)
-        validate_config(
-            config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
-        )
-    except OmegaConfBaseException as error:
-        raise UserError(f"The setting {error.full_key!r} has no value; give it as {error.full_key}=VALUE.") from error
-    except (AssertionError, ValueError) as error:
-        raise UserError(f"The configuration contradicts itself: {error}") from error
-
-
-def _check_micro_batches(config: DictConfig) -> None:
-    """verl 0.9.1 finds out in the first update only."""
-    actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
-    if actor.use_dynamic_bsz:
-        return
-    gpus = config.trainer.n_gpus_per_node * config.trainer.nnodes
-    for name, prompts, rows in (
-        ("actor.ppo_micro_batch_size_per_gpu", actor.ppo_mini_batch_size, actor.ppo_micro_batch_size_per_gpu),
-        (
-            "rollout.log_prob_micro_batch_size_per_gpu",
-            config.data.train_batch_size,
-            rollout.log_prob_micro_batch_size_per_gpu,
-        ),
-    ):
-        per_gpu = prompts * rollout.n // gpus
-        if per_gpu % rows:
-            raise UserError(
-                f"A GPU gets {per_gpu} meta-episodes at a time ({prompts} prompts × {rollout.n} / {gpus} GPUs), which "
-                f"actor_rollout_ref.{name}={rows} does not divide; set it to a divisor of {per_gpu}."
-            )
+_RELEASE_SECONDS = 60.0
 
 
 def train_in_cluster(config: DictConfig, watch: Callable[[], None]) -> None:
@@ -84,16 +39,26 @@ def train_in_cluster(config: DictConfig, watch: Callable[[], None]) -> None:
     runner = TaskRunner.options(runtime_env=runtime_env).remote()
     done = runner.run.remote(config)
     guard = _StallGuard(metrics, 60.0 * config.mrsearch.stall_minutes)
-    while not ray.wait([done], timeout=_POLL_SECONDS)[0]:
-        guard.check()
-        watch()
-    watch()
     try:
+        while not ray.wait([done], timeout=_POLL_SECONDS)[0]:
+            guard.check()
+            watch()
+        watch()
         ray.get(done)
     except ray.exceptions.RayError as error:
         if isinstance(getattr(error, "cause", None), Collapsed):
             raise JobFailed(f"Training stopped: {error.cause}.") from error
         raise JobFailed(f"Training failed: {_last_line(error)}; the logs are in {run.logs}.") from error
+    finally:
+        _end(runner, float(config.trainer.n_gpus_per_node * config.trainer.nnodes))
+
+
+def _end(runner: Any, gpus: float) -> None:
+    """Ends the trainer with all its workers, and waits until another one could begin in this cluster."""
+    ray.kill(runner)
+    deadline = time.monotonic() + _RELEASE_SECONDS
+    while ray.available_resources().get("GPU", 0.0) < gpus and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
 
 
 class _StallGuard:

@@ -16,4 +16,14 @@ class TaskRunner(_Runner):  # type: ignore[misc, valid-type]  # verl ships no ty
     def run(self, config: Any) -> None:
         import mrsearch.verl_plugin.trainer  # noqa: F401  registers the trainer
 
-        super().run(config)
+        try:
+            super().run(config)
+        finally:
+            self._free()
+
+    def _free(self) -> None:
+        """Gives back what verl holds until the whole job ends, so that another training can follow in it."""
+        manager = getattr(self.trainer, "resource_pool_manager", None)
+        for pool in manager.resource_pool_dict.values() if manager else ():
+            for group in pool.pgs or ():
+                ray.util.remove_placement_group(group)

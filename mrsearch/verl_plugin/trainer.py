@@ -31,6 +31,9 @@ class MetaEpisodeTrainer(PPOTrainerSync):  # type: ignore[misc]  # verl ships no
     trainer_mode = property(lambda self: "sync", lambda self, value: None)
 
     def __init__(self, config: Any) -> None:
+        if config.mrsearch.episode.context == "short":
+            # A meta-episode is a row for each attempt, and verl counts rows: as many updates a step as with one.
+            config.actor_rollout_ref.actor.ppo_mini_batch_size *= config.mrsearch.episode.attempts
         super().__init__(config)
         self._run = RunFolder(Path(config.mrsearch.run))
         self._alarms = Alarms(OmegaConf.to_container(config.mrsearch.alarms))
@@ -46,10 +49,10 @@ class MetaEpisodeTrainer(PPOTrainerSync):  # type: ignore[misc]  # verl ships no
     def _init_resource_pool_mgr(self) -> None:
         super()._init_resource_pool_mgr()
         if get_platform().device_name == "cpu":
-            from mrsearch.verl_plugin.cpu.worker import CPUWorker
+            from mrsearch.verl_plugin.cpu.worker import worker_of
 
             for role in self.role_worker_mapping:
-                self.role_worker_mapping[role] = ray.remote(CPUWorker)
+                self.role_worker_mapping[role] = ray.remote(worker_of(role))
 
     def _validate(self) -> dict[str, float]:
         # verl samples the meta-episodes, and the agent loop writes them down; verl's own figures add up attempts.

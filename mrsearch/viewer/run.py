@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from tokenizers import Tokenizer
 
-from mrsearch.credit import ESTIMATORS
+from mrsearch.credit import NEEDS_PEERS
 from mrsearch.errors import UserError
 from mrsearch.runs import RunFolder
 from mrsearch.viewer.index import EpisodeIndex
@@ -50,9 +50,9 @@ class ViewedRun:
 
     @property
     def estimator(self) -> str:
-        """The run's estimator, where it is one of `mrsearch.credit`, else `turn_rloo`."""
+        """The run's estimator, where that compares within a group, else `turn_rloo`."""
         name = str((self.settings.get("algorithm") or {}).get("adv_estimator"))
-        return name if name in ESTIMATORS else "turn_rloo"
+        return name if name in NEEDS_PEERS else "turn_rloo"
 
     def _load_tokenizer(self) -> Tokenizer | None:
         model = (self.settings.get("mrsearch") or {}).get("model")

@@ -59,6 +59,8 @@ FAMILIES = {
     "chatml": Family(("<|im_start|>", "<|im_end|>"), "<|im_end|>"),
 }
 _TEMPLATE_OF = {"qwen2.5-base": "qwen2.5"}
+TOOL_FAMILIES = ("qwen2.5", "qwen2.5-base", "qwen3")
+"""Those whose templates take tools."""
 
 
 def make_tokenizer(family: str, template: str | None = None) -> PreTrainedTokenizerFast:

@@ -17,6 +17,23 @@ from mrsearch.errors import UserError
         ({"turn_tokens": True}, "episode.turn_tokens is True; it must be a whole number of at least 1."),
         ({"attempt_tokens": 0}, "episode.attempt_tokens is 0; it must be at least 1, or null."),
         ({"reflection": "none"}, "episode.reflection is 'none'; it must be 'implicit' or 'explicit'."),
+        ({"level": "turn"}, "episode.level is 'turn'; it must be 'attempt' or 'step'."),
+        ({"context": "long"}, "episode.context is 'long'; it must be 'full' or 'short'."),
+        ({"protocol": "json"}, "episode.protocol is 'json'; it must be 'tags' or 'hermes'."),
+        (
+            {"reflection_prompt": "kind"},
+            "episode.reflection_prompt is 'kind'; it must be null, one of improve, critic, checklist, brief, new_path, "
+            "or 'text:' and your own words.",
+        ),
+        (
+            {"reflection_prompt": "text: "},
+            "episode.reflection_prompt is 'text: '; it must be null, one of improve, critic, checklist, brief, "
+            "new_path, or 'text:' and your own words.",
+        ),
+        (
+            {"level": "step", "final_turn": False},
+            "episode.level is 'step', which demands an answer after every search; set episode.final_turn to true.",
+        ),
         ({"prompts": "long"}, "episode.prompts is 'long'; it must be one of base, instruct, brief, direct, rag."),
     ],
 )

@@ -5,13 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrsearch.episode import Chat, ShownPassage
-from mrsearch.episode.actions import RESERVED_TAGS
+from mrsearch.episode.actions import RESERVED_TAGS, TOOL_RESERVED_TAGS
 from mrsearch.episode.observations import render_observation
-from mrsearch.episode.prompts import PROMPTS
+from mrsearch.episode.prompts import PROMPTS, Prompts
+from mrsearch.episode.tool_prompts import TOOL_PROMPTS
 
 from .support import FAMILIES, PROPERTY, Page, chat_of, make_tokenizer
 
-MARKERS = sorted({*RESERVED_TAGS, *(m for kind in FAMILIES.values() for m in (*kind.special, *kind.added))})
+MARKERS = sorted({*TOOL_RESERVED_TAGS, *(m for kind in FAMILIES.values() for m in (*kind.special, *kind.added))})
+
+WORDS = [
+    *((words, RESERVED_TAGS) for words in PROMPTS.values()),
+    *((words, TOOL_RESERVED_TAGS) for words in TOOL_PROMPTS.values()),
+]
 
 # Whole markers, and halves that make one where they meet.
 _pieces = st.sampled_from(MARKERS) | st.builds(
@@ -45,27 +51,29 @@ def test_each_family_neutralises_its_own_tokens() -> None:
 
 
 @PROPERTY
-@given(st.sampled_from(sorted(FAMILIES)), _hostile)
-def test_no_marker_survives(family: str, text: str) -> None:
+@given(st.sampled_from(sorted(FAMILIES)), st.sampled_from([RESERVED_TAGS, TOOL_RESERVED_TAGS]), _hostile)
+def test_no_marker_survives(family: str, reserved: tuple[str, ...], text: str) -> None:
     chat, tokenizer = chat_of(family)
-    neutral = chat.neutralise(text).lower()
-    own = [*RESERVED_TAGS, *(str(token).lower() for token in tokenizer.added_tokens_decoder.values())]
+    neutral = chat.neutralise(text, reserved).lower()
+    own = [*reserved, *(str(token).lower() for token in tokenizer.added_tokens_decoder.values())]
     assert not [marker for marker in own if marker in neutral]
-    assert chat.neutralise(neutral) == neutral
+    assert chat.neutralise(neutral, reserved) == neutral
 
 
 @PROPERTY
 @given(
     st.sampled_from(sorted(FAMILIES)),
-    st.sampled_from(sorted(PROMPTS)),
+    st.sampled_from(WORDS),
     _pages,
     st.integers(1, 120),
     st.booleans(),
 )
-def test_observations_hold(family: str, name: str, pages: list[Page], budget: int, answer_due: bool) -> None:
+def test_observations_hold(
+    family: str, said: tuple[Prompts, tuple[str, ...]], pages: list[Page], budget: int, answer_due: bool
+) -> None:
     chat, tokenizer = chat_of(family)
-    prompts = PROMPTS[name]
-    ids, shown = render_observation(chat, prompts, pages, budget, answer_due=answer_due)
+    prompts, reserved = said
+    ids, shown = render_observation(chat, prompts, pages, budget, answer_due=answer_due, reserved=reserved)
     text = chat.decode(ids)
 
     assert not set(ids) & set(tokenizer.added_tokens_decoder)
@@ -73,7 +81,7 @@ def test_observations_hold(family: str, name: str, pages: list[Page], budget: in
     assert text.startswith(opening)
     assert text.endswith(closing + (prompts.answer_due if answer_due else ""))
     body = text[len(opening) :].removesuffix(prompts.answer_due if answer_due else "").removesuffix(closing)
-    assert not [tag for tag in RESERVED_TAGS if tag in body.lower()]
+    assert not [tag for tag in reserved if tag in body.lower()]
     assert len(shown) == len(pages)
 
     wrapping = [chat.encode(opening), chat.encode(closing + (prompts.answer_due if answer_due else ""))]

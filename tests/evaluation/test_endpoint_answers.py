@@ -15,12 +15,14 @@ from retriever.clients import Patience
 STOPS = ("</search>", "</answer>")
 
 
-def turns(server: PlayedEndpoint, number: int = 1, on_text: Any = None, temperature: float = 0.0) -> list[str]:
+def turns(
+    server: PlayedEndpoint, number: int = 1, on_text: Any = None, temperature: float = 0.0, **spec: Any
+) -> list[str]:
     """The texts of as many turns, each the first of its meta-episode."""
 
     async def run() -> list[str]:
         patience = Patience(deadline_s=20.0, retries=1, backoff_s=0.0)
-        async with server, open_endpoint(PolicySpec(model=server.url), on_text, patience) as opened:
+        async with server, open_endpoint(PolicySpec(model=server.url, **spec), on_text, patience) as opened:
             prompt = opened.chat.first_prompt(None, "Where is Rome?")
             sampled = [
                 await opened.policy(0, temperature).sample(prompt, max_tokens=64, stop=STOPS) for _ in range(number)

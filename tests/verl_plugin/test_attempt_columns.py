@@ -1,10 +1,9 @@
 """A meta-episode as a training row: what was sampled is what is trained, bit for bit."""
 
 import torch
-from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics
 
 from mrsearch.episode import Attempt, Maker, MetaEpisode, StopReason, Transcript
-from mrsearch.verl_plugin.attempt_columns import STOP_REASONS, MetaEpisodeOutput, training_row
+from mrsearch.verl_plugin.attempt_columns import STOP_REASONS, MetaEpisodeOutput, training_rows
 
 
 def two_attempts(last: StopReason = StopReason.ANSWERED) -> MetaEpisode:
@@ -20,7 +19,8 @@ def two_attempts(last: StopReason = StopReason.ANSWERED) -> MetaEpisode:
 
 
 def as_output(episode: MetaEpisode, rewards: list[float]) -> MetaEpisodeOutput:
-    return MetaEpisodeOutput(**training_row(episode, rewards, pad_id=0), metrics=AgentLoopMetrics())
+    (fields,) = training_rows(episode, rewards, pad_id=0)
+    return MetaEpisodeOutput(**fields)
 
 
 def test_row_holds_the_sampled_tokens_with_their_attempts_and_log_probabilities() -> None:

@@ -29,6 +29,9 @@ _QUESTIONS: Final = [
     for prompts in PROMPTS.values()
 ]
 
+# Behind the question, the first message of a short context tells of earlier attempts.
+_EARLIER: Final = re.compile("|".join({re.escape(words.earlier.split("{attempts}")[0]) for words in PROMPTS.values()}))
+
 
 def title_of_best_passage(messages: Messages) -> str:
     """Searches the question, and answers with the title of the best passage; with nothing, where nothing was found."""
@@ -95,7 +98,8 @@ async def open_script(spec: PolicySpec, on_text: OnText | None = None) -> AsyncI
 
 def question_of(messages: Messages) -> str:
     """The question in the first message of the user."""
-    first = next(message["content"] for message in messages if message["role"] == "user")
+    message = next(message["content"] for message in messages if message["role"] == "user")
+    first = _EARLIER.split(message)[0]
     # The words of some sets are the question alone, so those that say most are tried first.
     for form in sorted(_QUESTIONS, key=lambda form: len(form.pattern), reverse=True):
         if found := form.fullmatch(first):

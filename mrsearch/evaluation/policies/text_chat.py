@@ -3,8 +3,11 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from typing import NoReturn
 
-from mrsearch.episode.chat import break_protocol_tags
+from mrsearch.episode.actions import RESERVED_TAGS
+from mrsearch.episode.chat import break_tags
+from mrsearch.errors import UserError
 
 _SYSTEM, _USER, _ASSISTANT, _END = range(4)
 _ROLES = {_SYSTEM: "system", _USER: "user", _ASSISTANT: "assistant"}
@@ -31,14 +34,31 @@ class TextChat:
         self.end = _END
         self.closing_ids = frozenset({_END})
 
-    def first_prompt(self, system: str | None, user: str) -> list[int]:
-        """The ids of [system, user] with the assistant's message opened."""
+    def require_tools(self) -> NoReturn:
+        """Refuses tools: without the model's own chat template there is no form to call them in.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(
+            "A policy of messages has no chat template to call tools in; set episode.protocol to 'tags', or give an "
+            "endpoint --tokenizer with the folder of its model."
+        )
+
+    def first_prompt(self, system: str | None, user: str, *, tools: bool = False) -> list[int]:
+        """The ids of [system, user] with the assistant's message opened; never with tools."""
+        if tools:
+            self.require_tools()
         opening = [] if system is None else [_SYSTEM, *self.encode(system), _END]
         return [*opening, _USER, *self.encode(user), _END, _ASSISTANT]
 
     def user_message(self, content_ids: Sequence[int], *, closed: bool) -> list[int]:
         """Ends the assistant's message where the policy did not, adds a user message and opens the next one."""
         return [*([] if closed else [_END]), _USER, *content_ids, _END, _ASSISTANT]
+
+    def tool_message(self, content_ids: Sequence[int], *, closed: bool) -> list[int]:
+        """Refused as tools are."""
+        self.require_tools()
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text's pieces; joined they are the text again, but for halves of surrogate pairs."""
@@ -55,9 +75,9 @@ class TextChat:
         """Text of ids; the end of a message has none."""
         return "".join(self._pieces[number] for number in ids)
 
-    def neutralise(self, text: str) -> str:
-        """Breaks every protocol tag in untrusted text, visibly, as `Chat` does."""
-        return break_protocol_tags(text)
+    def neutralise(self, text: str, reserved: tuple[str, ...] = RESERVED_TAGS) -> str:
+        """Breaks every reserved tag in untrusted text, visibly, as `Chat` does."""
+        return break_tags(text, reserved)
 
     def neutralise_markers(self, text: str) -> str:
         """Nothing to break: no text becomes the end of a message."""

@@ -1,0 +1,45 @@
+"""Training where a meta-episode has several contexts, and attempts several steps."""
+
+from pathlib import Path
+
+import pytest
+from conftest import mrsearch, train_settings  # type: ignore[import-not-found]
+
+from mrsearch.episode import MetaEpisode
+from mrsearch.runs import RunFolder, read_json_lines
+
+pytestmark = pytest.mark.slow
+
+
+def test_short_context_at_step_level_trains(small_world: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    finished = mrsearch(
+        "train",
+        "quickstart",
+        *train_settings(1),
+        "algorithm.adv_estimator=step_rloo",
+        "mrsearch.episode.context=short",
+        "mrsearch.episode.level=step",
+        "mrsearch.episode.attempts=2",
+        "mrsearch.episode.max_searches=2",
+        "actor_rollout_ref.actor.optim.lr_warmup_steps=0",
+        f"--out={run.path}",
+        f"--questions={small_world / 'train.jsonl'}",
+        f"--corpus={small_world / 'corpus.jsonl'}",
+    )
+    assert finished.status == 0, finished.output
+    assert finished.left == []
+    (step,) = run.read_metrics()
+    assert 0 < step["mismatch/logprob_abs_mean"] <= 1e-5
+    assert step["actor/grad_norm"] > 0
+    assert step["episodes/n"] == 4 * 4
+
+    records = list(read_json_lines(run.episodes("train", 1)))
+    assert len(records) == 4 * 4
+    episodes = [
+        MetaEpisode.from_json({key: record[key] for key in ("question", "attempts", "transcript")})
+        for record in records
+    ]
+    assert all(len(record["rewards"]) == len(record["attempts"]) == 2 * 2 for record in records)
+    assert all(len(episode.transcript.sequences()) == 2 for episode in episodes)
+    assert step["tokens/sampled"] == sum(sum(episode.transcript.trained) for episode in episodes)

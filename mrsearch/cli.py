@@ -93,7 +93,7 @@ def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or path of its YAML file.")],
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/train"),
-    model: Annotated[Path | None, typer.Option(help="Hugging Face causal-LM folder to start from.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model folder, run or hub name to start from.")] = None,
     questions: Annotated[Path | None, typer.Option(help="Training questions, .jsonl or .parquet.")] = None,
     corpus: Annotated[Path | None, typer.Option(help="Passages to index and search, .jsonl.")] = None,
     retriever: Annotated[str | None, typer.Option(help="Index folder or URL to search instead of a corpus.")] = None,
@@ -104,20 +104,19 @@ def train(
     given: dict[str, object] = {"run": out, "model": model, "train_questions": questions, "corpus": corpus}
     given["index" if retriever and Path(retriever).is_dir() else "searcher"] = retriever
     with _job_console(out) as console:
-        from omegaconf import OmegaConf
-
+        from mrsearch.jobs.dry_run import dry_run as show
         from mrsearch.jobs.machine import detect_platform
         from mrsearch.jobs.train import train as run
-        from mrsearch.verl_plugin.launch import check
         from mrsearch.verl_plugin.recipes import compose_recipe, override
 
         settings = [override(f"mrsearch.{name}", value) for name, value in given.items() if value is not None]
         settings += [override("trainer.experiment_name", out.name)]
         settings += [f"trainer.logger=[file,tensorboard,{','.join(track)}]"] if track else []
-        config = compose_recipe(recipe, [f"platform={detect_platform()}", *settings, *(overrides or ())])
+        # A recipe for GPUs stays one where there is none; it says so when it is started.
+        platform = ["platform=cuda"] if detect_platform() == "cuda" else []
+        config = compose_recipe(recipe, [*platform, *settings, *(overrides or ())])
         if dry_run:
-            check(config)
-            console.print(OmegaConf.to_yaml(config), markup=False, highlight=False, soft_wrap=True)
+            show(config, console)
             return
         finished = run(config, console)
         console.print(f"Run folder: {finished.path}", soft_wrap=True)

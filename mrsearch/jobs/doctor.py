@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import psutil
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mrsearch.errors import UserError
-from mrsearch.jobs.machine import detect_platform
+from mrsearch.jobs.machine import check_machine, detect_platform
 from mrsearch.verl_plugin.recipes import compose_recipe, recipe_names
 from retriever.errors import RetrieverError
 from retriever.indexes.java import find_java
@@ -32,11 +33,18 @@ _PACKAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at; `remedy` says what to do where it is not in order."""
+    """One thing looked at; `remedy` says what to do where it is not in order, which need not be where `optional`."""
 
     what: str
     found: str
     remedy: str | None = None
+    optional: bool = False
+
+    @property
+    def mark(self) -> str:
+        if self.remedy is None:
+            return "[green]✓[/]"
+        return "[yellow]–[/]" if self.optional else "[red]✗[/]"
 
 
 def examine(console: Console) -> int:
@@ -44,10 +52,9 @@ def examine(console: Console) -> int:
     findings = [*_machine(), *_packages(), *_recipes()]
     table = Table("", "found", "what to do", title="mrsearch doctor")
     for finding in findings:
-        mark = "[red]✗[/]" if finding.remedy else "[green]✓[/]"
-        table.add_row(f"{mark} {finding.what}", escape(finding.found), escape(finding.remedy or ""))
+        table.add_row(f"{finding.mark} {finding.what}", escape(finding.found), escape(finding.remedy or ""))
     console.print(table)
-    return int(any(finding.remedy for finding in findings))
+    return int(any(finding.remedy and not finding.optional for finding in findings))
 
 
 def _machine() -> Iterator[Finding]:
@@ -85,15 +92,36 @@ def _packages() -> Iterator[Finding]:
 
 
 def _recipes() -> Iterator[Finding]:
-    free = psutil.virtual_memory().available / _GIB
     for name in recipe_names():
         try:
-            needed = compose_recipe(name).mrsearch.memory_gib
+            config = compose_recipe(name)
         except UserError as error:
             yield Finding(f"recipe {name}", "broken", str(error))
             continue
-        short = None if free >= needed else f"Free {needed - free:.1f} GiB of memory."
-        yield Finding(f"recipe {name}", f"needs {needed:g} GiB of memory", short)
+        yield Finding(f"recipe {name}", f"needs {_needs(config)}", _lacks(config), optional=_gpus(config) > 0)
+
+
+def _gpus(config: DictConfig) -> int:
+    return int(config.trainer.n_gpus_per_node) if config.mrsearch.platform == "cuda" else 0
+
+
+def _needs(config: DictConfig) -> str:
+    settings, gpus = config.mrsearch, _gpus(config)
+    memory = f"{settings.memory_gib:g} GiB of memory"
+    if not gpus:
+        return memory
+    machines = f" on each of {config.trainer.nnodes} machines" if config.trainer.nnodes > 1 else ""
+    return f"{memory} and {gpus} GPU{'s' * (gpus > 1)} of {settings.gpu_memory_gib:g} GiB{machines}"
+
+
+def _lacks(config: DictConfig) -> str | None:
+    if config.mrsearch.ray_address:
+        return "Start a Ray cluster of these machines first."
+    try:
+        check_machine(config)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _tried(what: str, look: Callable[[], str]) -> Finding:

@@ -3,31 +3,32 @@
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from mrsearch.data.questions import read_questions, write_parquet
+from mrsearch.episode import EpisodeConfig
 from mrsearch.errors import UserError
 from mrsearch.jobs.cluster import ray_cluster
+from mrsearch.jobs.machine import check_machine
 from mrsearch.jobs.progress import bar, training_watch
-from mrsearch.models import check_model
+from mrsearch.jobs.prompt_length import check_prompt_room
+from mrsearch.models import find_model
 from mrsearch.runs import RunFolder, write_atomically
-from mrsearch.verl_plugin.launch import check, train_in_cluster
+from mrsearch.verl_plugin.checks import check
+from mrsearch.verl_plugin.launch import train_in_cluster
 from mrsearch.verl_plugin.stopping import spent
 from retriever.indexes import index_type
 from retriever.indexes.bm25 import build_index
-from retriever.indexes.java import find_java
-from retriever.service.ray_serve import check_port, deploy
-
-_GIB = 2**30
+from retriever.service.ray_serve import deploy
 
 # What a run may be continued with although it was begun with another value.
 _FREE_SETTINGS = {
     "run",
     "port",
     "memory_gib",
+    "gpu_memory_gib",
     "stall_minutes",
     "token_budget",
     "alarms",
@@ -76,7 +77,8 @@ def prepare(config: DictConfig) -> tuple[RunFolder, int]:
     settings = config.mrsearch
     train_questions = read_questions(Path(settings.train_questions))
     val_questions = read_questions(Path(settings.val_questions)) if settings.val_questions else train_questions
-    steps = _count_steps(config, len(train_questions))
+    steps = count_steps(config, len(train_questions))
+    check_prompt_room(Path(settings.model), train_questions, EpisodeConfig(**OmegaConf.to_container(settings.episode)))
     run = RunFolder(Path(settings.run))
     _check_same_run(settings, run)
     _ensure_index(settings, run)
@@ -87,15 +89,15 @@ def prepare(config: DictConfig) -> tuple[RunFolder, int]:
 
 
 def check_setting(config: DictConfig) -> None:
-    """Checks the configuration, the model and this machine; makes the paths absolute.
+    """Checks the configuration, this machine and the model; makes the paths absolute, a model's hub name a folder.
 
     Raises:
         UserError: something is missing or wrong.
     """
     check(config)
+    check_machine(config)
+    config.mrsearch.model = str(find_model(config.mrsearch.model))
     _absolute_paths(config.mrsearch)
-    check_model(Path(config.mrsearch.model))
-    _check_machine(config.mrsearch)
 
 
 def is_finished(run: RunFolder, steps: int, token_budget: int | None) -> bool:
@@ -114,21 +116,12 @@ def _absolute_paths(settings: DictConfig) -> None:
             settings[name] = str(Path(settings[name]).absolute())
 
 
-def _check_machine(settings: DictConfig) -> None:
-    gib = settings.memory_gib
-    free = psutil.virtual_memory().available / _GIB
-    if free < gib:
-        raise UserError(
-            f"The run needs {gib:g} GiB of free memory and {free:.1f} GiB are; close other programs, "
-            "or set mrsearch.memory_gib where you know better."
-        )
-    if settings.port:
-        check_port("127.0.0.1", settings.port)
-    if settings.corpus or settings.index:
-        find_java()
+def count_steps(config: DictConfig, questions: int) -> int:
+    """Training steps that so many questions are good for, or that were asked for where those are fewer.
 
-
-def _count_steps(config: DictConfig, questions: int) -> int:
+    Raises:
+        UserError: the questions are too few for one step.
+    """
     per_epoch = questions // config.data.train_batch_size
     if not per_epoch:
         raise UserError(
@@ -160,7 +153,17 @@ def _ensure_index(settings: DictConfig, run: RunFolder) -> None:
             build_index(Path(settings.corpus), Path(settings.index))
     if settings.index:
         index_type(Path(settings.index))
-    elif settings.searcher.startswith("serve:") and not settings.ray_address:
+    else:
+        check_searchable(settings)
+
+
+def check_searchable(settings: DictConfig) -> None:
+    """Checks that there is something to search where no index is to be served.
+
+    Raises:
+        UserError: there is nothing.
+    """
+    if settings.searcher.startswith("serve:") and not settings.ray_address:
         raise UserError(
             "There is nothing to search; give mrsearch.corpus=FILE, mrsearch.index=FOLDER or mrsearch.searcher=URL."
         )

@@ -69,6 +69,9 @@ def _always(file: Path) -> list[str]:
 
 def _explain(message: str, file: Path) -> str:
     first = message.splitlines()[0].rstrip(".")
+    unknown = re.search(r"Could not find '([^'/]+)/([^']+)'", message)
+    if unknown and (options := sorted(file.stem for file in (CONFIG / unknown[1]).glob("*.yaml"))):
+        return f"There is no {unknown[1]} {unknown[2]!r}; give one of {', '.join(options)}."
     misspelt = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", message)
     if not misspelt:
         return f"The recipe {file.name} cannot be composed: {first}."

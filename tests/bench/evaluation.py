@@ -3,9 +3,9 @@
     python tests/bench/evaluation.py --corpus CORPUS.jsonl
 
 One process, one vLLM engine with the quickstart's model, a BM25 index searched in the process, 64 meta-episodes at
-once. Attempts differ in length as real ones do, by the same draws for all three drivers: 0 to 4 searches each, equally
-likely, and turns of log-normal length (median 16 tokens, σ = 1.5, at most 512). Three drivers, over the same
-questions:
+once. Attempts differ in length as real ones do, by the same draws for all three drivers: after every turn one more
+search follows with a chance of two thirds, up to eight, and turns have log-normal lengths (median 16 tokens, σ = 1, at
+most 256). Three drivers, over the same questions:
 
 - `engine`: the requests of the episodes alone, replayed with 64 at once: no searches, no episodes. The limit.
 - `evaluation`: `walk_cases`, as `mrsearch eval` walks.
@@ -47,7 +47,7 @@ from retriever.clients import Searcher, open_searcher
 MODEL = Path(__file__).parents[2] / "recipes" / "quickstart" / "model"
 AT_ONCE = 64
 EPISODE = EpisodeConfig(
-    attempts=3, max_searches=4, topk=2, turn_tokens=512, observation_tokens=96, context_tokens=4096, prompts="brief"
+    attempts=3, max_searches=8, topk=2, turn_tokens=256, observation_tokens=96, context_tokens=4096, prompts="brief"
 )
 
 
@@ -98,11 +98,10 @@ class Drawn:
     searches: int = 0
 
     async def sample(self, prompt_ids: Sequence[int], *, max_tokens: int, stop: Sequence[str]) -> Sampled:
-        wanted = random.Random(f"{self.seed} {self.attempt}").randint(0, EPISODE.max_searches)
-        answers = self.searches >= wanted
-        action = self.chat.encode("<answer> x </answer>" if answers else f"<search> {self.word} </search>")
         draw = random.Random(f"{self.seed} {self.attempt} {self.searches}")
-        length = max(1, min(round(draw.lognormvariate(math.log(16), 1.5)), max_tokens - len(action)))
+        answers = draw.random() > 2 / 3 or self.searches == EPISODE.max_searches
+        action = self.chat.encode("<answer> x </answer>" if answers else f"<search> {self.word} </search>")
+        length = max(1, min(round(draw.lognormvariate(math.log(16), 1.0)), max_tokens - len(action)))
         self.attempt, self.searches = (self.attempt + 1, 0) if answers else (self.attempt, self.searches + 1)
         request = Request(list(prompt_ids), length)
         self.log.append(request)

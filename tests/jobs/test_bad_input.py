@@ -1,6 +1,7 @@
 """Bad input ends in one clear sentence and status 1; nothing half-written is left."""
 
 import json
+import re
 import socket
 import sys
 from collections.abc import Callable
@@ -47,9 +48,8 @@ def train(given: dict[str, Path], *more: str) -> list[str]:
 
 
 def test_unknown_recipe(refuse: Refuse, tmp_path: Path) -> None:
-    assert "no recipe 'quickfix'; give one of default, quickstart" in refuse(
-        "train", "quickfix", "--out", tmp_path / "run"
-    )
+    sentence = refuse("train", "quickfix", "--out", tmp_path / "run")
+    assert "no recipe 'quickfix'; give one of asearcher_qwen2.5_7b, default, " in sentence
 
 
 def test_misspelt_override(refuse: Refuse, given: dict[str, Path]) -> None:
@@ -58,7 +58,19 @@ def test_misspelt_override(refuse: Refuse, given: dict[str, Path]) -> None:
 
 
 def test_missing_model_folder(refuse: Refuse, given: dict[str, Path]) -> None:
-    assert "no model folder" in refuse(*train(given | {"model": Path("nowhere")}))
+    assert "no model 'nowhere'; give a Hugging Face folder" in refuse(*train(given | {"model": Path("nowhere")}))
+
+
+def test_model_of_a_hub_that_cannot_be_reached(
+    refuse: Refuse, given: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(name: str, **_: object) -> None:
+        raise OSError("no route to the hub")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    sentence = refuse(*train(given | {"model": Path("Qwen/Qwen2.5-7B")}))
+    assert "no model folder 'Qwen/Qwen2.5-7B', and the Hugging Face Hub gives no model of that name" in sentence
+    assert "no route to the hub" in sentence
 
 
 def test_folder_that_is_no_model(refuse: Refuse, given: dict[str, Path], tmp_path: Path) -> None:
@@ -84,6 +96,45 @@ def test_question_without_answers(refuse: Refuse, given: dict[str, Path]) -> Non
 
 def test_fewer_questions_than_a_step_takes(refuse: Refuse, given: dict[str, Path]) -> None:
     assert "holds 8 questions, fewer than one step takes" in refuse(*train(given, "data.train_batch_size=12"))
+
+
+def test_context_smaller_than_the_prompt(refuse: Refuse, given: dict[str, Path]) -> None:
+    rows = [{"question": f"Where is {'far away ' * 20 * n}Rome?", "golden_answers": ["Italy"]} for n in range(8)]
+    given["questions"].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sentence = refuse(*train(given, "mrsearch.episode.context_tokens=256"))
+    told = re.search(r"context_tokens is 256, but the longest question's prompt takes (\d+) tokens", sentence)
+    assert told and int(told[1]) > 256 and sentence.endswith(f"set it to at least {int(told[1]) + 48}.")
+
+
+def test_contradictory_settings(refuse: Refuse, given: dict[str, Path]) -> None:
+    assert "rollout.n is 1" in refuse(*train(given, "actor_rollout_ref.rollout.n=1"))
+    assert "attempts is 0" in refuse(*train(given, "mrsearch.episode.attempts=0"))
+
+
+def test_recipe_for_gpus_where_there_is_none(
+    refuse: Refuse, given: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mrsearch.jobs.machine.gpu_memory", list)
+    assert "is for GPUs (platform=cuda) and torch sees none here" in refuse(*train(given, "platform=cuda"))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "sentence"),
+    [
+        ([80.0] * 4, "The run needs 8 GPUs and this machine has 4; set trainer.n_gpus_per_node to at most 4."),
+        ([80.0] * 7 + [39.5], "The run needs GPUs of 75 GiB and the smallest here has 39.5 GiB"),
+    ],
+)
+def test_too_few_or_too_small_gpus(
+    refuse: Refuse,
+    given: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    gpus: list[float],
+    sentence: str,
+) -> None:
+    monkeypatch.setattr("mrsearch.jobs.machine.gpu_memory", lambda: gpus)
+    settings = ["platform=cuda", "trainer.n_gpus_per_node=8", "mrsearch.gpu_memory_gib=75"]
+    assert sentence in refuse(*train(given, *settings))
 
 
 def test_nothing_to_search(refuse: Refuse, given: dict[str, Path]) -> None:

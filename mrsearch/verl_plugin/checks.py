@@ -136,6 +136,11 @@ def _check_estimator(config: DictConfig) -> None:
             f"{_ROLLOUT}.n is 1, but algorithm.adv_estimator={name} compares the meta-episodes of a question with "
             f"each other; set it to at least 2, or take an estimator that needs no peers."
         )
+    if name == _CRITIC and config.mrsearch.episode.context == "short":
+        raise UserError(
+            f"algorithm.adv_estimator={_CRITIC} credits within one context only, and mrsearch.episode.context=short "
+            "gives every attempt one of its own; set it to full, or take another estimator."
+        )
     if name == _CRITIC and not need_critic(config):
         raise UserError(f"algorithm.adv_estimator={_CRITIC} needs a critic; set critic.enable=true.")
     if name != _CRITIC and need_critic(config):

@@ -126,3 +126,8 @@ def test_a_wider_clip_range_upwards_is_one_field(composed: DictConfig) -> None:
     assert (actor.clip_ratio_low, actor.clip_ratio_high) == (0.2, 0.28)
     actor = with_settings(composed, {f"{ACTOR}.clip_ratio": 0.1}).actor_rollout_ref.actor
     assert (actor.clip_ratio_low, actor.clip_ratio_high) == (0.1, 0.1)
+
+
+def test_gae_needs_one_context(composed: DictConfig) -> None:
+    with pytest.raises(UserError, match="credits within one context only"):
+        check(with_settings(composed, {"algorithm.adv_estimator": "gae", "mrsearch.episode.context": "short"}))

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import ray
 from omegaconf import DictConfig
@@ -45,17 +44,17 @@ def train_in_cluster(config: DictConfig, watch: Callable[[], None]) -> None:
             watch()
         watch()
         ray.get(done)
+        _await_release(float(config.trainer.n_gpus_per_node * config.trainer.nnodes))
     except ray.exceptions.RayError as error:
         if isinstance(getattr(error, "cause", None), Collapsed):
             raise JobFailed(f"Training stopped: {error.cause}.") from error
         raise JobFailed(f"Training failed: {_last_line(error)}; the logs are in {run.logs}.") from error
     finally:
-        _end(runner, float(config.trainer.n_gpus_per_node * config.trainer.nnodes))
+        ray.kill(runner)
 
 
-def _end(runner: Any, gpus: float) -> None:
-    """Ends the trainer with all its workers, and waits until another one could begin in this cluster."""
-    ray.kill(runner)
+def _await_release(gpus: float) -> None:
+    """Waits until another training could begin in this cluster; not for ever, for others may use it."""
     deadline = time.monotonic() + _RELEASE_SECONDS
     while ray.available_resources().get("GPU", 0.0) < gpus and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)

@@ -15,12 +15,14 @@ import ray
 from mrsearch.errors import UserError
 from retriever.service.ray_cluster import ray_environment
 
-# What the processes of a machine without a GPU need to be told. VLLM_CPU_KVCACHE_SPACE is in GiB.
+# What the processes of a machine without a GPU need to be told. VLLM_CPU_KVCACHE_SPACE is in GiB. vLLM allows a model
+# in the engine's own process only where its multiprocessing is off; AsyncLLM's engine has a process of its own even so.
 CPU_ENVIRONMENT = {
     "VERL_PLATFORM": "cpu",
     "OMP_NUM_THREADS": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 COMMON_ENVIRONMENT = {

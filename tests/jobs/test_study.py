@@ -16,7 +16,7 @@ from mrsearch.jobs.study.plan import Job, Plan
 from mrsearch.jobs.study.report import write_report
 from mrsearch.jobs.study.results import (
     Result,
-    bits,
+    counts,
     digits,
     read_results,
     result_path,
@@ -66,7 +66,8 @@ def result(arm: str, seed: int, right: Mapping[str, float], attempts: int = 6, q
     for test, chance in right.items():
         rows = RNG.random((attempts, questions)) < chance
         figures = {name: [1.0] * attempts for name in ("searches", "tokens", "coverage")}
-        tests[test] = {"right": digits(rows), "vote": digits(rows), **figures}
+        of_questions = dict.fromkeys(("right", "vote", "searched", "found"), digits(rows))
+        tests[test] = {**of_questions, "gold": "1" * questions, **figures}
     trained = not arm.startswith("untrained")
     curve = [{"tokens": 100 * step, "reward": [0.1 * step], "searches": [1.0], "entropy": 1.0} for step in range(1, 6)]
     training = {"attempts": 3, "searches": 1, "steps": 5, "tokens": 500, "minutes": 1.0} if trained else None
@@ -106,6 +107,7 @@ def test_tested_goes_by_the_questions_and_counts_gold_passages_so_far() -> None:
     assert figures["right"] == ["10", "01"]
     assert figures["coverage"] == [0.5, 0.75]
     assert figures["searches"] == [1.0, 0.5]
+    assert (figures["searched"], figures["found"], figures["gold"]) == (["11", "01"], ["10", "11"], "12")
 
 
 def test_a_test_that_lost_a_search_is_no_result() -> None:
@@ -134,9 +136,10 @@ def test_result_comes_back_as_written_and_a_broken_one_is_named(tmp_path: Path) 
         read_results(tmp_path)
 
 
-def test_bits_and_digits_are_each_others_reverse() -> None:
-    rows = RNG.random((3, 20)) < 0.5
-    assert (bits(digits(rows)) == rows).all()
+def test_counts_and_digits_are_each_others_reverse() -> None:
+    rows = RNG.integers(0, 10, (3, 20))
+    assert (counts(digits(rows)) == rows).all()
+    assert digits([[12, 0]]) == ["90"]
 
 
 def test_interval_holds_the_mean_and_narrows_with_questions() -> None:
@@ -164,8 +167,8 @@ def test_difference_is_paired_by_question_and_seed() -> None:
 def test_final_is_the_attempt_with_which_training_ends(plan: Plan) -> None:
     results = [result(arm, 0, {"greedy": 0.5}) for arm in ("mr_search", "long")]
     arms = {arm.name: arm for arm in arms_of(plan, "main", results)}
-    assert (final(arms["mr_search"], plan.experiments["main"], "greedy") == results[0].right("greedy")[2]).all()
-    assert (final(arms["long"], plan.experiments["main"], "greedy") == results[1].right("greedy")[0]).all()
+    assert (final(arms["mr_search"], plan.experiments["main"], "greedy") == arms["mr_search"].right("greedy", 3)).all()
+    assert (final(arms["long"], plan.experiments["main"], "greedy") == arms["long"].right("greedy", 1)).all()
 
 
 def test_curve_is_interpolated_over_tokens() -> None:
@@ -180,7 +183,13 @@ def test_report_has_every_arm_and_difference(tmp_path: Path, plan: Plan) -> None
         for seed in range(1 if arm == "untrained" else 3):
             write_result(tmp_path, result(arm, seed, chances | alone))
     text = write_report(plan, tmp_path).read_text()
-    for part in ("## main", "50 held-out questions", "best of 3 (oracle)", "`mr_search` minus each"):
+    for part in (
+        "## main",
+        "50 held-out questions",
+        "best of 3 (oracle)",
+        "`mr_search` minus each, last",
+        "`mr_search` minus each, first",
+    ):
         assert part in text
     rows = [line for line in text.splitlines() if line.startswith("| `long` | 3 |")]
     assert len(rows) == 2, "greedy and sampled"

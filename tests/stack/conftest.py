@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
 from mrsearch.data.world import WorldParameters, make_world, write_world
 
@@ -62,6 +63,30 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         folder,
     )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def random_qwen3(quickstart_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen3 model of random weights that speaks in the warm start's tokens."""
+    folder = tmp_path_factory.mktemp("qwen3")
+    tokenizer = AutoTokenizer.from_pretrained(quickstart_model)
+    tokenizer.save_pretrained(folder)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+    )
+    Qwen3ForCausalLM(config).save_pretrained(folder)
     return folder
 
 

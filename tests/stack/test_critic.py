@@ -1,4 +1,4 @@
-"""Training steps with a critic and with shaped rewards."""
+"""Training with a critic and shaped rewards, until an alarm ends it."""
 
 from pathlib import Path
 
@@ -12,12 +12,17 @@ from mrsearch.runs import RunFolder, read_json_lines
 pytestmark = pytest.mark.slow
 
 
-def test_gae_trains_policy_and_critic_on_shaped_rewards(small_world: Path, tmp_path: Path) -> None:
+def test_gae_trains_on_shaped_rewards_until_an_alarm_ends_it_with_a_checkpoint(
+    small_world: Path, tmp_path: Path
+) -> None:
     run = RunFolder(tmp_path / "run")
     finished = mrsearch(
         "train",
         "quickstart",
-        *train_settings(2),
+        *train_settings(steps=5),
+        "trainer.save_freq=100",
+        "mrsearch.alarms.min_reward=2",
+        "mrsearch.alarms.patience=2",
         "algorithm.adv_estimator=gae",
         "critic.optim.lr=1e-3",
         "mrsearch.shaping.improvement=0.5",
@@ -26,7 +31,9 @@ def test_gae_trains_policy_and_critic_on_shaped_rewards(small_world: Path, tmp_p
         f"--questions={small_world / 'train.jsonl'}",
         f"--corpus={small_world / 'corpus.jsonl'}",
     )
-    assert finished.status == 0, finished.output
+    assert finished.status == 1, finished.output
+    assert "Training stopped: final/reward is" in finished.output
+    assert "below mrsearch.alarms.min_reward=2 for 2 steps; step 2 is kept as a checkpoint." in finished.output
     assert finished.left == []
     first, second = run.read_metrics()
     for step in (first, second):

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 from conftest import mrsearch  # type: ignore[import-not-found]
 
-from mrsearch.runs import RunFolder
+from mrsearch.runs import RunFolder, read_json_lines
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +30,14 @@ def interrupt_after_first_checkpoint(run: RunFolder) -> int:
         time.sleep(0.2)
     os.kill(started.pid, signal.SIGINT)
     return started.wait(timeout=60)
+
+
+def assert_continued(run: RunFolder) -> None:
+    """The tokens are counted on, and the data position came along: no question is asked again."""
+    steps = run.read_metrics()
+    assert [step["tokens/total"] for step in steps] == list(accumulate(step["tokens/sampled"] for step in steps))
+    asked = [{record["id"] for record in read_json_lines(run.episodes("train", step))} for step in (1, 2, 3)]
+    assert len(set.union(*asked)) == 3 * 4
 
 
 def test_quickstart_survives_an_interruption(tmp_path: Path) -> None:
@@ -51,6 +60,7 @@ def test_quickstart_survives_an_interruption(tmp_path: Path) -> None:
     assert (run.path / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
     assert [step["step"] for step in run.read_metrics()] == [1, 2, 3]
     assert not (run.metrics / "000000.jsonl").read_text().count('"step":3'), "the interruption came too late"
+    assert_continued(run)
 
     again = mrsearch("quickstart", f"--out={run.path}", *SHORT)
     assert (again.status, "is complete" in again.output) == (0, True)

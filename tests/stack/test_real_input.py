@@ -5,8 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from conftest import Finished, mrsearch, train_settings  # type: ignore[import-not-found]
-from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+from conftest import mrsearch, train_settings  # type: ignore[import-not-found]
 
 from mrsearch.runs import RunFolder, read_json_lines
 from retriever.corpus import read_corpus
@@ -36,35 +35,6 @@ def questions(shared_qa: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return out
 
 
-@pytest.fixture(scope="module")
-def random_qwen3(quickstart_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Qwen3 model of random weights that speaks in the warm start's tokens."""
-    folder = tmp_path_factory.mktemp("qwen3")
-    tokenizer = AutoTokenizer.from_pretrained(quickstart_model)
-    tokenizer.save_pretrained(folder)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=32,
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=None,
-    )
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    return folder
-
-
-def train(run: RunFolder, steps: int, questions: Path, corpus: Path, *more: str) -> Finished:
-    given = (f"--out={run.path}", f"--questions={questions}", f"--corpus={corpus}")
-    return mrsearch("train", "quickstart", *train_settings(steps), *EPISODE, *given, *more)
-
-
 def shown_passages(records: list[dict]) -> list[dict]:
     return [
         passage
@@ -79,7 +49,8 @@ def test_training_and_evaluation_on_real_questions(
     corpus: Path, questions: Path, quickstart_model: Path, tmp_path: Path
 ) -> None:
     run = RunFolder(tmp_path / "train")
-    finished = train(run, 2, questions, corpus)
+    given = (f"--out={run.path}", f"--questions={questions}", f"--corpus={corpus}")
+    finished = mrsearch("train", "quickstart", *train_settings(2), *EPISODE, *given)
     assert finished.status == 0, finished.output
     assert finished.left == []
     assert [step["episodes/n"] for step in run.read_metrics()] == [16, 16]
@@ -106,14 +77,6 @@ def test_training_and_evaluation_on_real_questions(
     (figures,) = json.loads(out.report.read_text())["benchmarks"].values()
     assert (figures["n"], figures["search_failed"], len(figures["exact_match"])) == (24, 0, 3)
     assert shown_passages(list(read_json_lines(out.episodes("test", 0))))
-
-
-def test_a_qwen3_model_trains(corpus: Path, questions: Path, random_qwen3: Path, tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "train")
-    finished = train(run, 1, questions, corpus, f"--model={random_qwen3}")
-    assert finished.status == 0, finished.output
-    (step,) = run.read_metrics()
-    assert step["mismatch/logprob_abs_mean"] <= 1e-5
 
 
 def _stops(record: dict) -> list[str]:

@@ -1,9 +1,9 @@
-"""Training where a meta-episode has several contexts, and attempts several steps."""
+"""Training where a meta-episode has several contexts, and attempts several steps, until its tokens are spent."""
 
 from pathlib import Path
 
 import pytest
-from conftest import mrsearch, train_settings  # type: ignore[import-not-found]
+from conftest import Finished, mrsearch, train_settings  # type: ignore[import-not-found]
 
 from mrsearch.episode import MetaEpisode
 from mrsearch.runs import RunFolder, read_json_lines
@@ -11,12 +11,13 @@ from mrsearch.runs import RunFolder, read_json_lines
 pytestmark = pytest.mark.slow
 
 
-def test_short_context_at_step_level_trains(small_world: Path, tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "run")
-    finished = mrsearch(
+def train(run: RunFolder, world: Path) -> Finished:
+    return mrsearch(
         "train",
         "quickstart",
-        *train_settings(1),
+        *train_settings(steps=5),
+        "trainer.save_freq=100",
+        "mrsearch.token_budget=1",
         "algorithm.adv_estimator=step_rloo",
         "mrsearch.episode.context=short",
         "mrsearch.episode.level=step",
@@ -24,9 +25,14 @@ def test_short_context_at_step_level_trains(small_world: Path, tmp_path: Path) -
         "mrsearch.episode.max_searches=2",
         "actor_rollout_ref.actor.optim.lr_warmup_steps=0",
         f"--out={run.path}",
-        f"--questions={small_world / 'train.jsonl'}",
-        f"--corpus={small_world / 'corpus.jsonl'}",
+        f"--questions={world / 'train.jsonl'}",
+        f"--corpus={world / 'corpus.jsonl'}",
     )
+
+
+def test_short_context_at_step_level_trains_until_its_tokens_are_spent(small_world: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    finished = train(run, small_world)
     assert finished.status == 0, finished.output
     assert finished.left == []
     (step,) = run.read_metrics()
@@ -43,3 +49,8 @@ def test_short_context_at_step_level_trains(small_world: Path, tmp_path: Path) -
     assert all(len(record["rewards"]) == len(record["attempts"]) == 2 * 2 for record in records)
     assert all(len(episode.transcript.sequences()) == 2 for episode in episodes)
     assert step["tokens/sampled"] == sum(sum(episode.transcript.trained) for episode in episodes)
+
+    assert step["tokens/total"] == step["tokens/sampled"] > 1
+    assert run.last_checkpoint() is not None, "the step that spent the tokens is kept"
+    again = train(run, small_world)
+    assert (again.status, "is trained to its end" in again.output) == (0, True), again.output

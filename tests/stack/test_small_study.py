@@ -8,7 +8,7 @@ from conftest import mrsearch, train_settings  # type: ignore[import-not-found]
 
 from mrsearch.jobs.study import PLAN
 from mrsearch.jobs.study.plan import Job
-from mrsearch.jobs.study.results import read_results
+from mrsearch.jobs.study.results import counts, read_results
 
 pytestmark = pytest.mark.slow
 
@@ -40,8 +40,8 @@ def test_a_small_study_trains_tests_reports_and_has_nothing_left_to_do(tmp_path:
     assert [(r.training["attempts"], r.training["searches"]) for r in (ours, long) if r.training] == [(2, 1), (1, 2)]
     assert min(ours.training["tokens"], long.training["tokens"]) >= 1500
     assert len(ours.curve) == ours.training["steps"] < 9, "the tokens were spent before the steps"
-    assert ours.right("greedy").shape == (3, 12)
-    assert long.right("independent").shape == (2, 12)
+    assert counts(ours.tests["greedy"]["right"]).shape == (3, 12)
+    assert counts(long.tests["independent"]["right"]).shape == (2, 12)
     assert "## tiny" in (out / "report.md").read_text()
     assert not list(out.glob("runs/*/*/checkpoints")), "what is large is removed"
 

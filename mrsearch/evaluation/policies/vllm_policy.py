@@ -124,6 +124,7 @@ async def vllm_engine(model: Path, *, context_tokens: int, max_sequences: int) -
         "enforce_eager": True,
         "gpu_memory_utilization": 0.1,
         "enable_chunked_prefill": False,
+        "distributed_executor_backend": "uni",
     }
     args = AsyncEngineArgs(
         model=str(model),

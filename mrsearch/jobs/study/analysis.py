@@ -4,14 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from mrsearch.jobs.study.plan import Experiment, Plan, Shape
-from mrsearch.jobs.study.results import Result, bits
+from mrsearch.jobs.study.results import Floats, Result, counts
 
 _RESAMPLES = 4000
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +41,27 @@ class ArmResults:
 
     def right(self, test: str, attempt: int) -> Floats:
         """Exact match at a 1-based attempt: (S seeds, Q questions)."""
-        return np.array([result.right(test)[attempt - 1] for result in self.results], dtype=np.float64)
+        return self._counts(test, "right")[:, attempt - 1]
 
     def any_right(self, test: str, attempts: int) -> Floats:
         """Whether one of the first attempts is right: (S, Q)."""
-        return np.array([result.right(test)[:attempts].any(axis=0) for result in self.results], dtype=np.float64)
+        return self._counts(test, "right")[:, :attempts].max(axis=1)
 
     def vote(self, samples: int) -> Floats:
         """Exact match of the commonest of so many independent answers: (S, Q)."""
-        votes = [bits(result.tests["independent"]["vote"])[samples - 1] for result in self.results]
-        return np.array(votes, dtype=np.float64)
+        return self._counts("independent", "vote")[:, samples - 1]
+
+    def searched(self, test: str, attempt: int) -> Floats:
+        """Searches in a 1-based attempt: (S, Q)."""
+        return self._counts(test, "searched")[:, attempt - 1]
+
+    def coverage(self, test: str, attempt: int) -> Floats:
+        """Share of its gold passages that a question has been shown up to and including an attempt: (S, Q)."""
+        gold_SQ = np.array([counts([result.tests[test]["gold"]])[0] for result in self.results])
+        return self._counts(test, "found")[:, attempt - 1] / gold_SQ
+
+    def _counts(self, test: str, figure: str) -> Floats:
+        return np.array([counts(result.tests[test][figure]) for result in self.results])
 
     def mean(self, test: str, figure: str) -> list[float]:
         """A figure of the test by attempt, mean over the seeds."""

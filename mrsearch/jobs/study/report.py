@@ -46,6 +46,7 @@ def _experiment(name: str, experiment: Experiment, arms: Sequence[ArmResults]) -
     yield "What attempts cost and find, greedy, by attempt:\n\n" + _behaviour(experiment, arms)
     if any(arm.name == OURS for arm in arms):
         yield f"`{OURS}` minus each, last attempt:\n\n" + _differences(experiment, arms)
+        yield f"`{OURS}` minus each, first attempt:\n\n" + _exploration(arms)
 
 
 def _main_table(experiment: Experiment, arms: Sequence[ArmResults], test: str) -> str:
@@ -115,6 +116,22 @@ def _differences(experiment: Experiment, arms: Sequence[ArmResults]) -> str:
                 cells += [difference(a, b).signed, ", ".join(f"{d:+.2f}" for d in by_seed(a, b))]
             rows.append([_label(arm), *cells])
     return _table(["arm", "greedy", "by seed", "temperature 1", "by seed"], rows)
+
+
+def _exploration(arms: Sequence[ArmResults]) -> str:
+    """Whether a first attempt that is credited for later ones searches more and finds more."""
+    (ours,) = (arm for arm in arms if arm.name == OURS)
+    rows = []
+    for arm in arms:
+        if arm is not ours:
+            cells = [
+                difference(figure(ours, test, 1), figure(arm, test, 1)).signed
+                for figure in (ArmResults.searched, ArmResults.coverage)
+                for test in ("greedy", "sampled")
+            ]
+            rows.append([_label(arm), *cells])
+    head = ["arm", "searches, greedy", "temperature 1", "gold passages shown, greedy", "temperature 1"]
+    return _table(head, rows)
 
 
 def _label(arm: ArmResults) -> str:

@@ -16,7 +16,7 @@ from mrsearch.evaluation.metrics.rows import FIELDS
 from mrsearch.jobs.study.plan import Job
 from mrsearch.runs import write_atomically
 
-Bits = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,6 @@ class Result:
     training: Mapping[str, float] | None
     curve: Sequence[Mapping[str, Any]]
     tests: Mapping[str, Mapping[str, Any]]
-
-    def right(self, test: str) -> Bits:
-        """Whether each question was answered right, by attempt or independent sample: (N, Q)."""
-        return bits(self.tests[test]["right"])
 
 
 def result_path(folder: Path, job: Job) -> Path:
@@ -76,8 +72,9 @@ def scored(records: Iterable[Mapping[str, Any]], questions: Sequence[Question]) 
     """What a test shows, question by question in the order of `questions`.
 
     Returns:
-        `right`: for each attempt a string of 0 and 1, a digit a question; by attempt the means `searches`, `tokens`,
-        and `coverage`: the share of a question's gold passages among those shown up to and including the attempt.
+        For each attempt a string of digits, a digit a question: `right` (0 or 1), `searched` (searches), `found` (gold
+        passages shown up to and including the attempt); `gold`, a digit a question: how many there are. By attempt
+        the means `searches`, `tokens`, and `coverage`: the share of its gold passages that a question has found.
 
     Raises:
         ValueError: a question is missing, or was lost to a failed search.
@@ -85,12 +82,17 @@ def scored(records: Iterable[Mapping[str, Any]], questions: Sequence[Question]) 
     by_id = {record["id"]: record for record in records}
     rows = read_rows(by_id[question.id] for question in questions)
     _check_whole(rows)
-    coverage_QN = np.array([_coverage(by_id[question.id], question) for question in questions])
+    gold_Q = np.array([len(_gold(question)) for question in questions])
+    found_QN = np.array([_found(by_id[question.id], _gold(question)) for question in questions])
+    searches_QN = _by_question(rows, "searches")
     return {
         "right": digits(_by_question(rows, "exact_match").T > 0),
-        "searches": _means(_by_question(rows, "searches")),
+        "searched": digits(searches_QN.T),
+        "found": digits(found_QN.T),
+        "gold": digits(gold_Q[None])[0],
+        "searches": _means(searches_QN),
         "tokens": _means(_by_question(rows, "tokens")),
-        "coverage": _means(coverage_QN),
+        "coverage": _means(found_QN / gold_Q[:, None]),
     }
 
 
@@ -118,14 +120,14 @@ def scored_independently(records: Iterable[Mapping[str, Any]], questions: Sequen
     }
 
 
-def bits(digits_N: Sequence[str]) -> Bits:
-    """Strings of 0 and 1 as an array (N, Q)."""
-    return np.array([[digit == "1" for digit in digits] for digits in digits_N])
+def counts(digits_N: Sequence[str]) -> Floats:
+    """Strings of digits as an array (N, Q)."""
+    return np.array([[float(digit) for digit in digits] for digits in digits_N])
 
 
-def digits(bits_NQ: Bits) -> list[str]:
-    """The reverse of `bits`."""
-    return ["".join("1" if bit else "0" for bit in bits_Q) for bits_Q in bits_NQ]
+def digits(counts_NQ: npt.ArrayLike) -> list[str]:
+    """The reverse of `counts`; what is more than 9 is written as 9."""
+    return ["".join(str(min(9, int(count))) for count in counts_Q) for counts_Q in np.asarray(counts_NQ)]
 
 
 def _check_whole(rows: Sequence[Row]) -> None:
@@ -151,12 +153,16 @@ def _vote(rows: Sequence[Row]) -> bool:
     return bool(votes) and _right(max(votes.values(), key=len)[0])
 
 
-def _coverage(record: Mapping[str, Any], question: Question) -> list[float]:
-    gold, shown, coverage_N = set(question.metadata["gold_passage_ids"]), set[str](), []
+def _gold(question: Question) -> set[str]:
+    return set(question.metadata["gold_passage_ids"])
+
+
+def _found(record: Mapping[str, Any], gold: set[str]) -> list[int]:
+    shown, found_N = set[str](), []
     for attempt in record["attempts"]:
         shown |= {passage["id"] for turn in attempt["turns"] for passage in turn["passages"]}
-        coverage_N.append(len(gold & shown) / len(gold))
-    return coverage_N
+        found_N.append(len(gold & shown))
+    return found_N
 
 
 def _means(values_QN: npt.NDArray[np.float64]) -> list[float]:

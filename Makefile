@@ -1,10 +1,13 @@
 # `make quickstart` and `make test` do all the set-up they need, and do nothing twice.
 VENV ?= .venv
 PYTHON ?= python3.11
+# Tests that run at once; each may take 10 GiB of memory.
+JOBS ?= 1
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # CPU builds of torch that pip does not find by itself lie here.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+PARALLEL := $(if $(filter-out 1,$(JOBS)),--numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
 .PHONY: quickstart test test-fast lint clean
@@ -13,10 +16,10 @@ quickstart: $(READY)
 	$(BIN)/mrsearch quickstart
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -26,3 +26,9 @@ def shared_qa() -> Path:
     if not folder.is_dir():
         pytest.skip("the real questions (shared/qa) do not lie beside this project")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side, the files that take longest go first, so that all end together."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: "stack" not in item.path.parts)

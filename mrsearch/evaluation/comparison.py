@@ -19,7 +19,8 @@ def compare(runs: Sequence[Path]) -> dict[str, Any]:
         the first, and under `macro` the mean difference over the shared benchmarks (see `mean_difference`).
 
     Raises:
-        UserError: fewer than two runs are given, one holds no evaluation, or one shares no question with the first.
+        UserError: fewer than two runs are given, one holds no evaluation, or one shares no question with the first or
+            has another question of the same id.
     """
     if len(runs) < 2:
         raise UserError("There is nothing to compare; give two run folders or more.")
@@ -56,12 +57,22 @@ def read_run(run: Path) -> list[Row]:
 def _difference(first: Path, first_rows: Sequence[Row], run: Path, rows: Sequence[Row]) -> dict[str, Any]:
     ours, theirs = _by_source(rows), _by_source(first_rows)
     shared = sorted(ours.keys() & theirs.keys())
+    if other := _asked_otherwise(rows, first_rows):
+        raise UserError(
+            f"{run} and {first} ask different questions as {' '.join(other)}; compare runs on the same question files."
+        )
     pairs = {source: paired(ours[source], theirs[source]) for source in shared}
     pairs = {source: pair for source, pair in pairs.items() if pair["n"]}
     if not pairs:
         raise UserError(f"{run} and {first} have no scored question in common; compare runs on the same benchmarks.")
     macro = mean_difference([(ours[source], theirs[source]) for source in pairs])
     return {"run": str(run), "against": str(first), "benchmarks": pairs, "macro": macro}
+
+
+def _asked_otherwise(rows: Sequence[Row], others: Sequence[Row]) -> tuple[str, str] | None:
+    """A question that two runs know by the same benchmark and id and not by the same words, if there is one."""
+    asked = {row.question: row.asked for row in others}
+    return next((row.question for row in rows if asked.get(row.question, row.asked) != row.asked), None)
 
 
 def _by_source(rows: Sequence[Row]) -> Mapping[str, list[Row]]:

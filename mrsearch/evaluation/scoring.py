@@ -60,7 +60,7 @@ def score_file(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         scored.append({**given, **kept, **scores})
         source = given.get("source") or given.get("data_source") or path.stem
         question = number if given.get("id") is None else given["id"]
-        rows.append((str(source), str(question), number, scores))
+        rows.append((str(source), str(question), number, given["question"], scores))
     if not scored:
         raise UserError(
             f"{path} holds no transcript; it needs at least one JSON line with question, golden_answers and response."
@@ -74,7 +74,7 @@ def score_file(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     }
 
 
-def _row(source: str, question: str, sample: int, scores: Mapping[str, Any], attempts: int) -> Row:
+def _row(source: str, question: str, sample: int, asked: str, scores: Mapping[str, Any], attempts: int) -> Row:
     def padded(values: Sequence[Any]) -> list[Any]:
         return [*values, *[values[-1]] * (attempts - len(values))]
 
@@ -83,7 +83,7 @@ def _row(source: str, question: str, sample: int, scores: Mapping[str, Any], att
         values[FIELDS.index(name)] = padded(scores[name])
     answers = padded([answer and normalise(answer) for answer in scores["answers"]])
     reasons = ["no_answer" if answer is None else "answered" for answer in answers]
-    return Row(source, question, sample, tuple(answers), tuple(reasons), values)
+    return Row(source, question, sample, tuple(answers), tuple(reasons), values, asked)
 
 
 def _known(figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,8 +104,9 @@ def _read(path: Path) -> Iterator[tuple[int, dict[str, Any], list[str]]]:
 def _parse(line: bytes, place: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "it is not UTF-8"
+    except (ValueError, RecursionError) as error:
+        known = {UnicodeDecodeError: "it is not UTF-8", RecursionError: "it is nested too deeply"}
+        reason = known[type(error)] if type(error) in known else getattr(error, "msg", error)
         raise UserError(f"{place}: broken JSON ({reason}); each line must be one JSON object.") from error
     if not isinstance(row, dict):
         raise UserError(f"{place}: found {shown(row)} where a JSON object must stand.")

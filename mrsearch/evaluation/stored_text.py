@@ -3,21 +3,23 @@
 import re
 
 from mrsearch.episode.prompts import PROMPTS
+from mrsearch.episode.reflection_prompts import REFLECTION_PROMPTS
 from mrsearch.episode.tool_prompts import TOOL_PROMPTS
 
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 # A user message and the opening of the assistant's message that follows, as ChatML, as Llama-3, and as both look when
-# they were decoded without special tokens. Each alternative captures what the message says.
+# they were decoded without special tokens (Llama-3 then has no line end before a role). Each alternative captures what
+# the message says.
 _USER = r"""
     (?: <\|im_start\|>user\n (.*?) <\|im_end\|>\s* <\|im_start\|>assistant\n
       | <\|start_header_id\|>user<\|end_header_id\|>\s* (.*?) <\|eot_id\|>\s*
         <\|start_header_id\|>assistant<\|end_header_id\|>
-      | (?:\A|(?<=\n))user\n ((?:(?!\nuser\n).)*?) \nassistant\n )
+      | (?:\A|(?<=[\n>]))user\n ((?:(?![\n>]user\n).)*?) \n?assistant\n )
 """
 _MARKED_GROUPS = 2
 _SYSTEM = r"""
-    (?: \s | <\|begin_of_text\|>
+    (?: \s | <\|(?:begin_of_text|endoftext|end_of_text|finetune_right_pad_id)\|> | <s> | <pad>
       | <\|im_start\|>system\n .*? <\|im_end\|>
       | <\|start_header_id\|>system<\|end_header_id\|> .*? <\|eot_id\|>
       | system\n (?:(?!\nuser\n).)* (?=\nuser\n) )*
@@ -29,12 +31,20 @@ _USER_MESSAGE = re.compile(_USER, re.DOTALL | re.VERBOSE)
 _FIRST_PROMPT = re.compile(rf"\A {_SYSTEM} (?: {_USER} | {_SEARCH_R1} )", re.DOTALL | re.VERBOSE)
 _DOCUMENTS = re.compile(r"<information>(?:(?!<information>).)*?</information>", re.DOTALL)
 _OBSERVATION = re.compile(r"\s*<(?:information|tool_response)>")
-_NOTES = frozenset(
-    note.strip()
-    for words in (*PROMPTS.values(), *TOOL_PROMPTS.values())
-    for note in (words.invalid, words.after_reflection)
+_WORDS = (*PROMPTS.values(), *TOOL_PROMPTS.values())
+_NOTES = frozenset(note.strip() for words in _WORDS for note in (words.invalid, words.after_reflection))
+_OUR_REQUESTS = frozenset(
+    request.strip()
+    for words in _WORDS
+    for request in (words.reflection, words.step, *(named + words.restated for named in REFLECTION_PROMPTS.values()))
 )
-_ASKS_AGAIN = re.compile(r"\b(?:reflect|improve|again|reconsider|rethink|revise)", re.IGNORECASE)
+_ASKS_AGAIN = re.compile(
+    r"""\b(?: reflect\ on\ (?:your|the|this|what)
+            | improved?\ (?:(?:your|the|my)\ )?(?:(?:current|previous|last)\ )?answer
+            | (?:try|answer)\ (?:again|anew)
+            | (?:reconsider|rethink|revise)\ your )\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 def answer_of(text: str) -> str | None:
@@ -75,5 +85,7 @@ def _asks_for_an_attempt(message: re.Match[str]) -> bool:
     said = message[message.lastindex or 0]
     if _OBSERVATION.match(said) or said.strip() in _NOTES:
         return False
+    if (message.lastindex or 0) <= _MARKED_GROUPS:
+        return True
     # Models that ramble on after their answer write lines that say "user", too, but do not ask themselves to reflect.
-    return (message.lastindex or 0) <= _MARKED_GROUPS or bool(_ASKS_AGAIN.search(said))
+    return said.strip() in _OUR_REQUESTS or bool(_ASKS_AGAIN.search(said))

@@ -15,13 +15,14 @@ from rich.console import Console
 
 from mrsearch.episode import EpisodeConfig, MetaEpisode, Passage, run_meta_episode
 from mrsearch.errors import UserError
-from mrsearch.evaluation.policies import OpenPolicy, PolicySpec, fetch, open_policy
+from mrsearch.evaluation.policies import OpenPolicy, PolicySpec, open_policy, resolve
 from mrsearch.jobs.ask_screen import AskScreen
 from mrsearch.jobs.cluster import environment
 from mrsearch.verl_plugin.recipes import compose_recipe
 from retriever.clients import Searcher, open_searcher
 
-_SETTING = re.compile(r"[^\s=]+=")
+# A name with a dot in it, as Hydra's overrides of a recipe have: a question that holds an = is none.
+_SETTING = re.compile(r"[+~]{0,2}[A-Za-z_]\w*(?:\.\w+)+=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ def ask(asking: Asking, recipe: str, overrides: Sequence[str], console: Console,
         RetrieverError: the retriever is none.
     """
     episode = EpisodeConfig(**OmegaConf.to_container(compose_recipe(recipe, overrides).mrsearch.episode))
-    fetch(asking.policy)
+    asking = replace(asking, policy=resolve(asking.policy))
     os.environ.update(environment(platform))
     screen = None if asking.as_json else AskScreen(console)
     lost = False

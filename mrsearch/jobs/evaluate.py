@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mrsearch.data.questions import Question, read_questions
 from mrsearch.episode import EpisodeConfig
 from mrsearch.errors import JobFailed, UserError
 from mrsearch.evaluation.evaluate import Evaluation, run_evaluation, run_evaluations
-from mrsearch.evaluation.policies import fetch
+from mrsearch.evaluation.policies import PolicySpec, resolve
 from mrsearch.evaluation.reports import benchmarks_table
 from mrsearch.files import sha256
 from mrsearch.jobs.cluster import environment
@@ -46,6 +47,7 @@ def evaluate(
     console: Console,
     *,
     platform: str,
+    policy: PolicySpec,
     files: Sequence[Path],
     limit: int | None,
     **settings: Any,
@@ -56,6 +58,7 @@ def evaluate(
         recipe: name or path; only its `mrsearch.episode` matters here.
         overrides: Hydra overrides of it.
         platform: "cpu" or "cuda".
+        policy: who samples; a run and an endpoint stand for the model that they have now.
         files: question files; each is a benchmark of its own.
         limit: evaluate only the first so many questions of each; None for all.
         settings: the other fields of `Evaluation`.
@@ -65,12 +68,13 @@ def evaluate(
     """
     episode = compose_recipe(recipe, overrides).mrsearch.episode
     evaluation = Evaluation(
+        policy=policy,
         questions=_read(files, limit),
         provenance={file.stem: sha256(file) for file in files},
         episode=EpisodeConfig(**OmegaConf.to_container(episode)),
         **settings,
     )
-    fetch(evaluation.policy)
+    evaluation = replace(evaluation, policy=resolve(policy))
     os.environ.update(environment(platform))
     with bar(console, "evaluation", len(evaluation.cases)) as update:
         report = run_evaluation(evaluation, on_progress=update)

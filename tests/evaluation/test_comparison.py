@@ -75,6 +75,15 @@ def test_runs_without_common_questions_are_refused(runs: list[Path], tmp_path: P
         compare([runs[0], other])
 
 
+def test_other_questions_of_the_same_ids_are_refused(runs: list[Path], tmp_path: Path) -> None:
+    other = RunFolder(tmp_path / "c")
+    append_json_line(
+        other.episodes("test", 0), record([RIGHT, RIGHT], question="0", source="nq") | {"question": "Who?"}
+    )
+    with pytest.raises(UserError, match=r"c and .*a ask different questions as nq 0; compare runs on the same"):
+        compare([runs[0], other.path])
+
+
 def test_what_is_no_evaluation_is_refused(runs: list[Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no evaluation"):
         compare([runs[0], tmp_path])

@@ -11,11 +11,12 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from endpoint_server import PlayedEndpoint
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from mrsearch.episode import EpisodeConfig, MetaEpisode, run_meta_episode
 from mrsearch.errors import UserError
-from mrsearch.evaluation.policies import PolicySpec, fetch, open_policy
+from mrsearch.evaluation.policies import PolicySpec, open_policy, resolve
 from mrsearch.evaluation.policies.seeds import turn_seed
 from mrsearch.evaluation.policies.vllm_policy import _cause
 from mrsearch.models import find_model
@@ -85,12 +86,20 @@ def test_an_unknown_script_is_refused() -> None:
 @pytest.mark.parametrize("name", ["nowhere", "a/b/c/d", "org/na me"])
 def test_a_name_of_nothing_is_refused_with_what_would_be_accepted(name: str) -> None:
     with pytest.raises(UserError, match=r"no model '.*'; give a Hugging Face folder, the run folder .* scripted:title"):
-        fetch(PolicySpec(model=name))
+        resolve(PolicySpec(model=name))
 
 
-def test_only_models_of_this_process_are_fetched() -> None:
-    for name in ("scripted:anything", "http://127.0.0.1:9", "https://api.example.com/v1"):
-        fetch(PolicySpec(model=name))
+def test_a_script_and_a_named_model_of_an_endpoint_stand_for_themselves() -> None:
+    for spec in (PolicySpec(model="scripted:anything"), PolicySpec(model="http://127.0.0.1:9", model_name="tiny")):
+        assert resolve(spec) is spec
+
+
+def test_an_endpoint_stands_for_the_model_that_it_serves() -> None:
+    async def run() -> PolicySpec:
+        async with PlayedEndpoint() as server:
+            return await asyncio.to_thread(resolve, PolicySpec(model=server.url))
+
+    assert asyncio.run(run()).model_name == "tiny"
 
 
 def test_a_run_folder_stands_for_its_newest_checkpoint(quickstart_model: Path, tmp_path: Path) -> None:
@@ -99,7 +108,9 @@ def test_a_run_folder_stands_for_its_newest_checkpoint(quickstart_model: Path, t
     with pytest.raises(UserError, match="holds no checkpoint"):
         find_model(str(tmp_path / "run"))
     (checkpoints / "latest_checkpointed_iteration.txt").write_text("20")
-    assert find_model(str(tmp_path / "run")) == checkpoints / "global_step_20" / "actor" / "huggingface"
+    newest = checkpoints / "global_step_20" / "actor" / "huggingface"
+    assert find_model(str(tmp_path / "run")) == newest
+    assert resolve(PolicySpec(model=str(tmp_path / "run"))).model == str(newest)
 
 
 def hub(monkeypatch: pytest.MonkeyPatch, *, cached: Path | None, online: Path | None) -> list[bool]:

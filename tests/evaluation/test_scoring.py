@@ -73,6 +73,7 @@ def test_blank_lines_are_skipped(tmp_path: Path) -> None:
     ("line", "sentence"),
     [
         ('{"question": ', "line 2: broken JSON (Expecting value); each line must be one JSON object."),
+        ("[" * 100_000, "line 2: broken JSON (it is nested too deeply); each line must be one JSON object."),
         ("[1]\n", "line 2: found [1] where a JSON object must stand."),
         ({"golden_answers": ["a"], "response": ""}, "line 2: question is missing; it must be a string."),
         (GOOD | {"response": None}, "line 2: response is null; it must be a string."),

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrsearch.episode.prompts import PROMPTS
+from mrsearch.episode.reflection_prompts import REFLECTION_PROMPTS
 from mrsearch.evaluation.scoring import score_row
 from mrsearch.evaluation.stored_text import answer_of, split_attempts
 
@@ -93,7 +94,8 @@ LLAMA = (
     "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
 )
 BARE = ("system\nYou are Qwen.\n", "user\n", "\nassistant\n")
-ENDS = {CHATML: "<|im_end|>\n", LLAMA: "<|eot_id|>", BARE: "\n"}
+BARE_LLAMA = ("", "user\n\n", "assistant\n\n")
+ENDS = {CHATML: "<|im_end|>\n", LLAMA: "<|eot_id|>", BARE: "\n", BARE_LLAMA: ""}
 
 
 @pytest.mark.parametrize("template", [CHATML, LLAMA, BARE], ids=["chatml", "llama3", "without markers"])
@@ -144,6 +146,28 @@ def test_a_document_whose_end_was_cut_off_hides_no_attempt() -> None:
     assert len(split_attempts(text)) == 2
 
 
-def test_a_model_that_rambles_on_begins_no_attempt() -> None:
-    text = "<answer> Rome </answer>\nuser\nWhat is 2 + 2?\nassistant\n<think> four"
+@pytest.mark.parametrize(
+    "said",
+    [
+        "What is 2 + 2?\nassistant\n<think> four",
+        "Who played against the Lakers in 2010?\nassistant\n<search> Lakers 2010 </search>",
+        "How can I improve my English?\nassistant\nTo improve your English, read.",
+        "What does the moon's light reflect?\nassistant\nthe sun",
+    ],
+)
+def test_a_model_that_rambles_on_begins_no_attempt(said: str) -> None:
+    assert score_row(f"<answer> Rome </answer>\nuser\n{said}", ["Rome"])["answers"] == ["Rome"]
+
+
+@pytest.mark.parametrize("name", REFLECTION_PROMPTS)
+@pytest.mark.parametrize("template", [CHATML, LLAMA, BARE, BARE_LLAMA], ids=["chatml", "llama3", "bare", "bare llama3"])
+def test_every_reflection_prompt_of_ours_cuts(name: str, template: tuple[str, str, str]) -> None:
+    _, user, assistant = template
+    join = ENDS[template] + user + REFLECTION_PROMPTS[name] + BASE.restated + assistant
+    assert score_row(f"<answer> a </answer>{join}<think> hm", ["a"])["answers"] == ["a", None]
+
+
+def test_padding_before_the_prompt_is_no_attempt() -> None:
+    _, user, assistant = CHATML
+    text = "<|endoftext|><|endoftext|>" + user + PROMPT + assistant + "<answer> Rome </answer>"
     assert score_row(text, ["Rome"])["answers"] == ["Rome"]

@@ -192,6 +192,8 @@ def test_a_halved_pair_and_tabs_can_be_printed() -> None:
 def test_a_first_word_with_a_space_before_its_sign_is_a_question() -> None:
     questions, settings = questions_and_settings(["is a = b?", "a.b=c d"], Console(), interactive=False)
     assert (list(questions), settings) == (["is a = b?"], ["a.b=c d"])
+    questions, settings = questions_and_settings(["E=mc2 was written by whom?"], Console(), interactive=False)
+    assert (list(questions), settings) == (["E=mc2 was written by whom?"], [])
     with pytest.raises(UserError):
         questions_and_settings(["a.b=c"], Console(), interactive=False)
 

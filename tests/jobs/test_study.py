@@ -49,6 +49,7 @@ def record(question: str, answers: list[str | None], shown: list[list[str]], sam
     return {
         "id": question,
         "source": "world",
+        "question": f"{question}?",
         "sample": sample,
         "golden_answers": ["yes"],
         "normalised_answers": answers,

@@ -20,7 +20,7 @@ FIELDS = (*METRICS, "searches", "invalid_turns", "tokens", "model_seconds", "sea
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One meta-episode, without its text.
+    """One meta-episode, without what was said in it.
 
     Attributes:
         source, id: benchmark and question.
@@ -28,6 +28,7 @@ class Row:
         answers: normalised, one per attempt; None where there is none.
         stop_reasons: one per attempt.
         values: F `FIELDS` × N attempts; `retrieval_recall` is NaN where the gold passages are not known.
+        asked: the question's text.
     """
 
     source: str
@@ -36,6 +37,7 @@ class Row:
     answers: tuple[str | None, ...]
     stop_reasons: tuple[str, ...]
     values: Floats
+    asked: str
 
     @property
     def question(self) -> tuple[str, str]:
@@ -88,6 +90,7 @@ def _row(record: Mapping[str, Any]) -> Row:
         answers=answers,
         stop_reasons=tuple(attempt["stop_reason"] for attempt in attempts),
         values=np.array(value_NF, dtype=np.float64).T,
+        asked=record["question"],
     )
 
 

@@ -1,6 +1,6 @@
 """Who samples: a vLLM engine of this process, an endpoint, or a script; all behind one door."""
 
-from mrsearch.evaluation.policies.opening import fetch, open_policy
+from mrsearch.evaluation.policies.opening import open_policy, resolve
 from mrsearch.evaluation.policies.spec import OpenPolicy, PolicySpec
 
-__all__ = ["OpenPolicy", "PolicySpec", "fetch", "open_policy"]
+__all__ = ["OpenPolicy", "PolicySpec", "open_policy", "resolve"]

@@ -121,6 +121,16 @@ async def open_endpoint(
             yield OpenConversation(endpoint)
 
 
+async def served_model(spec: PolicySpec, patience: Patience = PATIENCE) -> str:
+    """The name of the only model that an endpoint serves.
+
+    Raises:
+        UserError: the endpoint does not answer, or serves none or several.
+    """
+    async with EndpointClient(spec.model, spec.concurrency, patience) as client:
+        return await _only_model(client)
+
+
 async def _only_model(client: EndpointClient) -> str:
     try:
         names = await client.models()

@@ -1,9 +1,12 @@
 """Opens the policy that a name stands for."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 
-from mrsearch.evaluation.policies.endpoint_policies import open_endpoint
+from mrsearch.evaluation.policies.endpoint_policies import open_endpoint, served_model
 from mrsearch.evaluation.policies.scripted import open_script
 from mrsearch.evaluation.policies.spec import OnText, OpenPolicy, PolicySpec
 from mrsearch.evaluation.policies.vllm_policy import open_vllm
@@ -29,11 +32,18 @@ async def open_policy(spec: PolicySpec, on_text: OnText | None = None) -> AsyncI
         yield opened
 
 
-def fetch(spec: PolicySpec) -> None:
-    """Sees to it that the model is on this machine; to be called before libraries are told to stay off the network.
+def resolve(spec: PolicySpec) -> PolicySpec:
+    """Names the model that the spec stands for now: of a run its newest checkpoint, of an endpoint the one it serves.
+
+    A model of the hub is brought to this machine, so this is to be called before libraries are told to stay off the
+    network.
 
     Raises:
-        UserError: there is no such model.
+        UserError: there is no such model, or its endpoint does not answer or serves several.
     """
     if spec.in_process:
-        find_model(spec.model)
+        folder = find_model(spec.model)
+        return replace(spec, model=str(folder)) if Path(spec.model).is_dir() else spec
+    if spec.model.startswith(("http://", "https://")) and spec.model_name is None:
+        return replace(spec, model_name=asyncio.run(served_model(spec)))
+    return spec

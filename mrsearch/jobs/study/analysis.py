@@ -45,7 +45,8 @@ class ArmResults:
 
     def any_right(self, test: str, attempts: int) -> Floats:
         """Whether one of the first attempts is right: (S, Q)."""
-        return self._counts(test, "right")[:, :attempts].max(axis=1)
+        any_SQ: Floats = self._counts(test, "right")[:, :attempts].max(axis=1)
+        return any_SQ
 
     def vote(self, samples: int) -> Floats:
         """Exact match of the commonest of so many independent answers: (S, Q)."""
@@ -58,7 +59,8 @@ class ArmResults:
     def coverage(self, test: str, attempt: int) -> Floats:
         """Share of its gold passages that a question has been shown up to and including an attempt: (S, Q)."""
         gold_SQ = np.array([counts([result.tests[test]["gold"]])[0] for result in self.results])
-        return self._counts(test, "found")[:, attempt - 1] / gold_SQ
+        share_SQ: Floats = self._counts(test, "found")[:, attempt - 1] / gold_SQ
+        return share_SQ
 
     def _counts(self, test: str, figure: str) -> Floats:
         return np.array([counts(result.tests[test][figure]) for result in self.results])

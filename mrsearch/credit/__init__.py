@@ -4,7 +4,7 @@ Shape suffixes: `_B` meta-episodes, `_N` attempts, `_T` tokens, `_G` groups, `_C
 """
 
 from mrsearch.credit.estimator import Estimator
-from mrsearch.credit.groups import GroupStatistics, group_statistics
+from mrsearch.credit.groups import Grouped, GroupStatistics, group_rewards
 from mrsearch.credit.leave_one_out import spread, turn_rloo
 from mrsearch.credit.normalised import turn_grpo
 from mrsearch.credit.reinforce import reinforce_plus_plus
@@ -13,10 +13,12 @@ from mrsearch.credit.trajectory import grpo, trajectory_rloo
 
 __all__ = [
     "ESTIMATORS",
+    "FINAL_ONLY",
     "NEEDS_PEERS",
     "Estimator",
     "GroupStatistics",
-    "group_statistics",
+    "Grouped",
+    "group_rewards",
     "grpo",
     "reinforce_plus_plus",
     "spread",
@@ -42,3 +44,6 @@ other names there. The estimator with a critic is verl's own, `gae`.
 
 NEEDS_PEERS = ("turn_rloo", "turn_grpo", "step_rloo", "trajectory_rloo", "trajectory_grpo")
 """Those that compare a meta-episode with others of its group, and give a group of one, or of equals, no advantage."""
+
+FINAL_ONLY = ("trajectory_rloo", "trajectory_grpo")
+"""Those that read the final attempt's reward only."""

@@ -10,33 +10,13 @@ Groups = Sequence[Hashable] | npt.NDArray[np.generic]
 
 
 @dataclass(frozen=True, slots=True)
-class Grouped:
-    """Rewards of the valid meta-episodes with their group's codes; what every estimator starts from.
-
-    Attributes:
-        rewards: (B, N), 0 in invalid rows, whatever they held.
-        valid: (B,).
-        code: (B,), group of each row, 0 .. G − 1.
-        size: (G,), valid members of each group.
-        low, high: (G, N), least and greatest reward among them; +inf and −inf where there are none.
-    """
-
-    rewards: npt.NDArray[np.float64]
-    valid: npt.NDArray[np.bool_]
-    code: npt.NDArray[np.intp]
-    size: npt.NDArray[np.intp]
-    low: npt.NDArray[np.float64]
-    high: npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
 class GroupStatistics:
     """How many groups carry a signal.
 
     Attributes:
         groups: distinct groups, those without a valid member included.
         without_peers: groups with fewer than two valid members.
-        all_equal: other groups in which all valid members have the same rewards on every attempt.
+        all_equal: other groups whose valid members have the same values on every attempt.
     """
 
     groups: int
@@ -49,33 +29,53 @@ class GroupStatistics:
         return self.groups - self.without_peers - self.all_equal
 
 
-def group_statistics(rewards_BN: npt.ArrayLike, group_B: Groups, valid_B: npt.ArrayLike) -> GroupStatistics:
-    """Counts the groups that teach nothing; each is counted once.
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """Values (rewards, or advantages) of the valid meta-episodes with their group's codes.
+
+    Attributes:
+        rewards: (B, N), 0 in invalid rows, whatever they held.
+        valid: (B,).
+        code: (B,), group of each row, 0 .. G − 1.
+        size: (G,), valid members of each group.
+        low, high: (G, N), least and greatest value among them; +inf and −inf where there are none.
+    """
+
+    rewards: npt.NDArray[np.float64]
+    valid: npt.NDArray[np.bool_]
+    code: npt.NDArray[np.intp]
+    size: npt.NDArray[np.intp]
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+
+    @property
+    def differs(self) -> npt.NDArray[np.bool_]:
+        """Groups with peers that differ on some attempt: (G,)."""
+        differs_G: npt.NDArray[np.bool_] = (self.size > 1) & (self.low != self.high).any(axis=1)
+        return differs_G
+
+    @property
+    def statistics(self) -> GroupStatistics:
+        """The groups that teach nothing, each counted once."""
+        without_peers = int((self.size <= 1).sum())
+        return GroupStatistics(len(self.size), without_peers, len(self.size) - without_peers - int(self.differs.sum()))
+
+
+def group_rewards(rewards_BN: npt.ArrayLike, group_B: Groups, valid_B: npt.ArrayLike) -> Grouped:
+    """Checks and prepares what the functions of this room take.
 
     Args:
-        rewards_BN: rewards per attempt.
+        rewards_BN: a value per attempt.
         group_B: hashable labels, equal within a group.
         valid_B: false for meta-episodes that count for nothing.
 
     Raises:
-        ValueError: shapes disagree, or a valid reward is not finite.
+        ValueError: shapes disagree, or a valid value is not finite.
 
     >>> rewards = [[0, 1], [0, 1], [0, 0], [1, 1], [1, 1]]
-    >>> group_statistics(rewards, ["a", "a", "b", "b", "c"], [True] * 5)
+    >>> group_rewards(rewards, ["a", "a", "b", "b", "c"], [True] * 5).statistics
     GroupStatistics(groups=3, without_peers=1, all_equal=1)
     """
-    grouped = group_rewards(rewards_BN, group_B, valid_B)
-    has_peers_G = grouped.size > 1
-    equal_G = (grouped.low == grouped.high).all(axis=1)
-    return GroupStatistics(
-        groups=len(grouped.size),
-        without_peers=int((~has_peers_G).sum()),
-        all_equal=int((has_peers_G & equal_G).sum()),
-    )
-
-
-def group_rewards(rewards_BN: npt.ArrayLike, group_B: Groups, valid_B: npt.ArrayLike) -> Grouped:
-    """Checks and prepares what the functions of this room take."""
     rewards_BN = np.array(rewards_BN, dtype=np.float64)
     valid_B = np.asarray(valid_B, dtype=np.bool_)
     if rewards_BN.ndim != 2 or valid_B.shape != (len(rewards_BN),) or len(group_B) != len(rewards_BN):

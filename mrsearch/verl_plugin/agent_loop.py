@@ -11,6 +11,7 @@ from zlib import crc32
 from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase
 
+from mrsearch.credit import FINAL_ONLY
 from mrsearch.episode import Chat, EpisodeConfig, MetaEpisode, Sampled, run_meta_episode
 from mrsearch.models import end_ids
 from mrsearch.rewards import Shaping, attempt_rewards, scored_record, shaped_rewards
@@ -84,6 +85,7 @@ class MetaEpisodeLoop(AgentLoopBase):  # type: ignore[misc]  # verl ships no typ
         rewards = attempt_rewards(episode, list(row["reward_model"]["ground_truth"]["target"]), settings.reward)
         shaping = Shaping(**settings.shaping)
         shaped = shaped_rewards(rewards, episode, shaping) if shaping.on else None
+        compared = (shaped or rewards)[-1:] if self.config.algorithm.adv_estimator in FINAL_ONLY else shaped or rewards
         self._record(episode, rewards, shaped, row)
         oldest, newest = policy.steps or (row["global_steps"], row["global_steps"])
         return [
@@ -93,7 +95,7 @@ class MetaEpisodeLoop(AgentLoopBase):  # type: ignore[misc]  # verl ships no typ
                 extra_fields={
                     "min_global_steps": oldest,
                     "max_global_steps": newest,
-                    "reward_extra_info": {"signature": signature(shaped or rewards)},
+                    "reward_extra_info": {"signature": signature(compared)},
                 },
             )
             for fields in training_rows(episode, rewards, self.tokenizer.pad_token_id)

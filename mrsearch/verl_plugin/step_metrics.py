@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from mrsearch.credit import group_statistics
+from mrsearch.credit import GroupStatistics
 from mrsearch.episode import StopReason
 from mrsearch.verl_plugin.attempt_columns import STOP_REASONS
 
 
-def attempt_metrics(columns: Mapping[str, torch.Tensor], group_B: np.ndarray) -> dict[str, float]:
+def attempt_metrics(columns: Mapping[str, torch.Tensor]) -> dict[str, float]:
     """Rewards, searches, invalid turns and stop reasons by 1-based attempt, over the step's B meta-episodes.
 
     Raises:
@@ -35,11 +35,17 @@ def attempt_metrics(columns: Mapping[str, torch.Tensor], group_B: np.ndarray) ->
     figures["actions/invalid_rate"] = _invalid_rate(columns, reasons)
     for code, reason in enumerate(STOP_REASONS):
         figures[f"stop/{reason}"] = float((reasons == code).mean())
-    groups = group_statistics(rewards, group_B, ~lost)
-    figures["groups/n"] = groups.groups
-    figures["groups/without_peers"] = groups.without_peers
-    figures["groups/all_equal"] = groups.all_equal
     return figures
+
+
+def group_metrics(groups: GroupStatistics, dropped: int) -> dict[str, float]:
+    """How many of a step's groups teach nothing, by the estimator's own rule, and how many the update leaves out."""
+    return {
+        "groups/n": float(groups.groups),
+        "groups/without_peers": float(groups.without_peers),
+        "groups/all_equal": float(groups.all_equal),
+        "groups/dropped": float(dropped),
+    }
 
 
 def _invalid_rate(columns: Mapping[str, torch.Tensor], reasons: np.ndarray) -> float:

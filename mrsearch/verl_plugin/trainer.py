@@ -15,8 +15,8 @@ from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 from mrsearch.runs import RunFolder, read_json_lines
 from mrsearch.verl_plugin import estimator  # noqa: F401  registers the estimators in the trainer's process
 from mrsearch.verl_plugin.attempt_columns import ATTEMPTS, COLUMNS, Attempts
-from mrsearch.verl_plugin.dropping import rows_that_teach
-from mrsearch.verl_plugin.step_metrics import attempt_metrics, mismatch_metrics
+from mrsearch.verl_plugin.dropping import padding_spread, rows_that_teach
+from mrsearch.verl_plugin.step_metrics import attempt_metrics, group_metrics, mismatch_metrics
 from mrsearch.verl_plugin.stopping import Alarms, Collapsed, spent
 from mrsearch.verl_plugin.validation import validation_metrics
 
@@ -94,18 +94,24 @@ class MetaEpisodeTrainer(PPOTrainerSync):  # type: ignore[misc]  # verl ships no
         episode_of_row = _episodes(batch.keys)
         _, first = np.unique(episode_of_row, return_index=True)
         groups = np.array([key.split("_")[0] for key in batch.keys], dtype=object)
-        metrics |= attempt_metrics(
-            {name: data[name][first] for name in COLUMNS if name != "attempt_ids"}, groups[first]
-        )
+        metrics |= attempt_metrics({name: data[name][first] for name in COLUMNS if name != "attempt_ids"})
         metrics["tokens/sampled"] = float((data["attempt_ids"] >= 0).sum())
-        teaches = rows_that_teach(
+        teaches, grouped = rows_that_teach(
             data["rm_scores"],
             Attempts(data["attempt_ids"], data["attempt_rewards"].shape[1], episode_of_row),
             groups,
             self.config.algorithm,
         )
-        metrics["groups/dropped"] = float(len(set(groups[~teaches])))
-        return super()._balance_batch(_without(batch, ~teaches), metrics, **options)
+        metrics |= group_metrics(grouped.statistics, dropped=len(set(groups[~teaches])))
+        balanced = super()._balance_batch(_without(batch, ~teaches), metrics, **options)
+        balanced.reorder(self._padding_spread(balanced))
+        return balanced
+
+    def _padding_spread(self, batch: Any) -> list[int]:
+        actor, rollout = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout
+        ranks = max(self.actor_rollout_wg._dispatch_info["actor"]) + 1
+        updates = max(1, len(batch) // (actor.ppo_mini_batch_size * rollout.n))
+        return padding_spread([bool(tag.get("is_padding")) for tag in batch.tags], ranks, updates)
 
     def _compute_advantage(self, batch: Any, metrics: dict[str, Any]) -> Any:
         columns = _columns(batch, ["attempt_ids", "attempt_rewards", *_LOGPROBS])

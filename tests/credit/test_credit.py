@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import mrsearch.credit.groups
 import mrsearch.credit.leave_one_out
-from mrsearch.credit import GroupStatistics, group_statistics, spread, turn_rloo
+from mrsearch.credit import GroupStatistics, group_rewards, spread, turn_rloo
 
 
 @pytest.mark.parametrize("module", [mrsearch.credit.groups, mrsearch.credit.leave_one_out])
@@ -160,10 +160,10 @@ def test_group_statistics() -> None:
     ]  # fmt: skip
     groups = list("aabbcddeeeff")
     valid = [True] * 6 + [False] + [True, True, False] + [False, False]
-    statistics = group_statistics(rewards, groups, valid)
+    statistics = group_rewards(rewards, groups, valid).statistics
     assert statistics == GroupStatistics(groups=6, without_peers=3, all_equal=2)
     assert statistics.with_signal == 1
 
 
 def test_statistics_of_nothing() -> None:
-    assert group_statistics(np.zeros((0, 3)), [], []) == GroupStatistics(0, 0, 0)
+    assert group_rewards(np.zeros((0, 3)), [], []).statistics == GroupStatistics(0, 0, 0)

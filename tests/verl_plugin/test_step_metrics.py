@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -22,11 +21,8 @@ def columns(stop_reasons: list[list[int]]) -> dict[str, torch.Tensor]:
     }
 
 
-GROUPS = np.array(["q", "q", "r"], dtype=object)
-
-
 def test_figures_leave_out_lost_searches() -> None:
-    figures = attempt_metrics(columns([[ANSWERED, ANSWERED], [ANSWERED, ANSWERED], [ANSWERED, LOST]]), GROUPS)
+    figures = attempt_metrics(columns([[ANSWERED, ANSWERED], [ANSWERED, ANSWERED], [ANSWERED, LOST]]))
     assert figures["episodes/n"] == 3
     assert figures["episodes/search_failed"] == pytest.approx(1 / 3)
     assert (figures["attempt_1/reward"], figures["attempt_2/reward"]) == (0.5, 1.0)
@@ -39,7 +35,7 @@ def test_figures_leave_out_lost_searches() -> None:
 
 def test_a_step_without_any_search_stops_the_run() -> None:
     with pytest.raises(RuntimeError, match="is the retriever up"):
-        attempt_metrics(columns([[LOST, LOST]] * 3), GROUPS)
+        attempt_metrics(columns([[LOST, LOST]] * 3))
 
 
 def test_mismatch_counts_sampled_tokens_only() -> None:

@@ -60,12 +60,15 @@ class EpisodeConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UserError(f"episode.{name} is {value!r}; it must be a whole number of at least {least}.")
-        if self.attempt_tokens is not None and self.attempt_tokens < 1:
-            raise UserError(f"episode.attempt_tokens is {self.attempt_tokens}; it must be at least 1, or null.")
+        tokens = self.attempt_tokens
+        if tokens is not None and (not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 1):
+            raise UserError(f"episode.attempt_tokens is {tokens!r}; it must be a whole number of at least 1, or null.")
+        if not isinstance(self.final_turn, bool):
+            raise UserError(f"episode.final_turn is {self.final_turn!r}; it must be true or false.")
         for name, (one, other) in _EITHER.items():
             if getattr(self, name) not in (one, other):
                 raise UserError(f"episode.{name} is {getattr(self, name)!r}; it must be {one!r} or {other!r}.")
-        if self.prompts not in PROMPTS:
+        if not isinstance(self.prompts, str) or self.prompts not in PROMPTS:
             raise UserError(f"episode.prompts is {self.prompts!r}; it must be one of {', '.join(PROMPTS)}.")
         check_reflection_prompt(self.reflection_prompt)
         if self.level == "step" and not self.final_turn:

@@ -37,8 +37,8 @@ def check_reflection_prompt(given: str | None) -> None:
     Raises:
         UserError: it is neither None, nor a known name, nor "text:" with words behind it.
     """
-    known = given is None or given in REFLECTION_PROMPTS
-    if not known and not (isinstance(given, str) and given.startswith(_OWN) and given.removeprefix(_OWN).strip()):
+    own = isinstance(given, str) and given.startswith(_OWN) and given.removeprefix(_OWN).strip()
+    if given is not None and not own and not (isinstance(given, str) and given in REFLECTION_PROMPTS):
         names = ", ".join(REFLECTION_PROMPTS)
         raise UserError(
             f"episode.reflection_prompt is {given!r}; it must be null, one of {names}, or 'text:' and your own words."

@@ -19,14 +19,15 @@ from retriever.indexes import index_type
 
 
 def dry_run(config: DictConfig, console: Console) -> None:
-    """Prints the configuration as YAML, and in comments at its end why a training would be refused here and now.
+    """Prints the configuration as YAML, and in comments at its end what a training would lack here and now.
 
     Starts, downloads and writes nothing.
 
     Raises:
-        UserError: a setting is missing or wrong.
+        UserError: a setting is missing or wrong, or the context has no room for the prompts of questions at hand.
     """
     check(config)
+    _check_room(config.mrsearch)
     console.print(OmegaConf.to_yaml(config, resolve=True), markup=False, highlight=False, soft_wrap=True)
     for sentence in missing(config):
         console.print(f"# Missing: {sentence}", markup=False, highlight=False, soft_wrap=True)
@@ -42,6 +43,13 @@ def missing(config: DictConfig) -> Iterator[str]:
             yield str(error)
 
 
+def _check_room(settings: DictConfig) -> None:
+    model, questions = Path(settings.model), Path(settings.train_questions)
+    if model.is_dir() and questions.is_file():
+        episode = EpisodeConfig(**OmegaConf.to_container(settings.episode))
+        check_prompt_room(find_model(str(model)), read_questions(questions), episode)
+
+
 def _model(config: DictConfig) -> None:
     name = config.mrsearch.model
     if not Path(name).exists() and "/" in name:
@@ -55,8 +63,6 @@ def _questions(config: DictConfig) -> None:
     count_steps(config, len(questions))
     if settings.val_questions:
         read_questions(Path(settings.val_questions))
-    if Path(settings.model).is_dir():
-        check_prompt_room(Path(settings.model), questions, EpisodeConfig(**OmegaConf.to_container(settings.episode)))
 
 
 def _search(config: DictConfig) -> None:

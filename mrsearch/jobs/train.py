@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
@@ -80,7 +79,7 @@ def prepare(config: DictConfig) -> tuple[RunFolder, int]:
     steps = count_steps(config, len(train_questions))
     check_prompt_room(Path(settings.model), train_questions, EpisodeConfig(**OmegaConf.to_container(settings.episode)))
     run = RunFolder(Path(settings.run))
-    _check_same_run(settings, run)
+    _check_same_run(config, run)
     _ensure_index(settings, run)
     write_parquet(train_questions, run.data / "train.parquet", "train")
     write_parquet(val_questions, run.data / "val.parquet", "val")
@@ -132,17 +131,24 @@ def count_steps(config: DictConfig, questions: int) -> int:
     return min(steps, config.trainer.total_training_steps or steps)
 
 
-def _check_same_run(settings: DictConfig, run: RunFolder) -> None:
+def _check_same_run(config: DictConfig, run: RunFolder) -> None:
     if not run.config.is_file():
         return
-    before: dict[str, Any] = yaml.safe_load(run.config.read_text())["mrsearch"]
-    now = OmegaConf.to_container(settings, resolve=True)
-    for name in sorted(set(now) - _FREE_SETTINGS - {"index"}):
-        if before.get(name) != now[name]:
+    before, now = _what_is_trained(OmegaConf.load(run.config)), _what_is_trained(config)
+    for name, value in now.items():
+        if before.get(name) != value:
             raise UserError(
-                f"{run.path} holds a run with mrsearch.{name}={before.get(name)!r}, not {now[name]!r}; "
+                f"{run.path} holds a run with {name}={before.get(name)!r}, not {value!r}; "
                 "give mrsearch.run another folder."
             )
+
+
+def _what_is_trained(config: Any) -> dict[str, Any]:
+    """The settings that make a run another one, in the order of their names."""
+    ours = OmegaConf.to_container(config.mrsearch, resolve=True)
+    kept = {f"mrsearch.{name}": ours[name] for name in sorted(set(ours) - _FREE_SETTINGS - {"index"})}
+    shared = ("algorithm.adv_estimator", "algorithm.gamma", "data.train_batch_size", "actor_rollout_ref.rollout.n")
+    return kept | {name: OmegaConf.select(config, name) for name in shared}
 
 
 def _ensure_index(settings: DictConfig, run: RunFolder) -> None:

@@ -1,24 +1,26 @@
 """What is refused of a training configuration before anything starts."""
 
 import difflib
+import inspect
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 
-from mrsearch.credit import ESTIMATORS, NEEDS_PEERS
+from mrsearch.credit import NEEDS_PEERS
 from mrsearch.episode import EpisodeConfig
 from mrsearch.errors import UserError
-from mrsearch.rewards import METRICS, Shaping
+from mrsearch.rewards import Shaping
+from mrsearch.verl_plugin.accepted import ACTOR, CRITIC, ELSEWHERE, FIXED, NUMBERS, NUMBERS_OR_NULL, ROLLOUT, WORDS
 from mrsearch.verl_plugin.stopping import check_alarms
 from mrsearch.verl_plugin.tracking import check_trackers
 
-_CRITIC = "gae"
-"""verl's own estimator, the only one with a critic."""
+Settings = TypeVar("Settings")
 
 
 def check(config: DictConfig) -> None:
@@ -29,11 +31,14 @@ def check(config: DictConfig) -> None:
     """
     try:
         settings = OmegaConf.to_container(config.mrsearch, resolve=True, throw_on_missing=True)
-        EpisodeConfig(**settings["episode"])
-        Shaping(**settings["shaping"])
+        episode = _settings_of(EpisodeConfig, "mrsearch.episode", settings["episode"])
+        _settings_of(Shaping, "mrsearch.shaping", settings["shaping"])
+        _check_section("mrsearch.alarms", settings["alarms"])
         check_alarms(settings["alarms"])
         _check_numbers(config)
         _check_words(config)
+        _check_fixed(config)
+        _check_context(config, episode)
         _check_estimator(config)
         _check_batches(config)
         _check_machines(config)
@@ -45,74 +50,34 @@ def check(config: DictConfig) -> None:
         raise UserError(f"The setting {error.full_key!r} has no value; give it as {error.full_key}=VALUE.") from error
     except (AssertionError, ValueError) as error:
         raise UserError(f"The configuration contradicts itself: {error}") from error
+    except HydraException as error:
+        raise UserError(f"verl does not take the configuration: {' '.join(str(error).split())}.") from error
 
 
-class _Range(NamedTuple):
-    """Numbers that a setting takes."""
+def _settings_of(kind: Callable[..., Settings], name: str, values: Any) -> Settings:
+    """Settings checked by the class that they are of."""
+    _check_section(name, values)
+    known = list(inspect.signature(kind).parameters)
+    if unknown := [key for key in values if key not in known]:
+        near = difflib.get_close_matches(str(unknown[0]), known, n=1) or known
+        raise UserError(f"There is no setting {name}.{unknown[0]}; did you mean {name}.{near[0]}?")
+    return kind(**values)
 
-    holds: Callable[[float], bool]
-    words: str
 
-
-_SHARE = _Range(lambda value: 0 <= value <= 1, "a number from 0 to 1")
-_PART = _Range(lambda value: 0 < value <= 1, "a number above 0 and at most 1")
-_POSITIVE = _Range(lambda value: value > 0, "a number above 0")
-_NOT_NEGATIVE = _Range(lambda value: value >= 0, "a number of at least 0")
-_COUNT = _Range(lambda value: value >= 1 and value == int(value), "a whole number of at least 1")
-_COUNT_OR_NONE = _Range(lambda value: value >= 0 and value == int(value), "a whole number of at least 0")
-
-_ACTOR, _ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
-_NUMBERS = {
-    "algorithm.gamma": _SHARE,
-    "algorithm.lam": _SHARE,
-    "algorithm.kl_ctrl.kl_coef": _NOT_NEGATIVE,
-    "data.train_batch_size": _COUNT,
-    f"{_ACTOR}.ppo_mini_batch_size": _COUNT,
-    f"{_ACTOR}.ppo_epochs": _COUNT,
-    f"{_ACTOR}.ppo_max_token_len_per_gpu": _COUNT,
-    f"{_ACTOR}.clip_ratio": _POSITIVE,
-    f"{_ACTOR}.clip_ratio_low": _PART,
-    f"{_ACTOR}.clip_ratio_high": _POSITIVE,
-    f"{_ACTOR}.kl_loss_coef": _NOT_NEGATIVE,
-    f"{_ACTOR}.optim.lr": _POSITIVE,
-    f"{_ACTOR}.optim.clip_grad": _POSITIVE,
-    f"{_ROLLOUT}.n": _COUNT,
-    f"{_ROLLOUT}.temperature": _POSITIVE,
-    f"{_ROLLOUT}.top_p": _PART,
-    f"{_ROLLOUT}.gpu_memory_utilization": _PART,
-    f"{_ROLLOUT}.tensor_model_parallel_size": _COUNT,
-    "actor_rollout_ref.model.lora_rank": _COUNT_OR_NONE,
-    "trainer.nnodes": _COUNT,
-    "trainer.n_gpus_per_node": _COUNT,
-    "trainer.total_epochs": _COUNT,
-    "mrsearch.gpu_memory_gib": _NOT_NEGATIVE,
-}
-
-_KL = ("kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3", "k1+", "k3+")
-_WORDS: dict[str, Sequence[str | None]] = {
-    "mrsearch.reward": tuple(METRICS),
-    "algorithm.adv_estimator": (*ESTIMATORS, _CRITIC),
-    "algorithm.kl_penalty": _KL,
-    "algorithm.rollout_correction.rollout_is": (None, "token", "sequence"),
-    f"{_ACTOR}.kl_loss_type": _KL,
-    f"{_ACTOR}.loss_agg_mode": (
-        "token-mean",
-        "token-sum",
-        "seq-mean-token-sum",
-        "seq-mean-token-mean",
-        "seq-mean-token-sum-norm",
-    ),
-}
+def _check_section(name: str, values: Any) -> None:
+    if not isinstance(values, dict):
+        raise UserError(f"{name} is {values!r}; it must be left as it is, or hold settings (`--dry-run` shows which).")
 
 
 def _check_numbers(config: DictConfig) -> None:
-    for name, accepted in _NUMBERS.items():
+    for name, accepted in NUMBERS.items():
         value = OmegaConf.select(config, name, throw_on_missing=True)
         if not _is_number(value) or not accepted.holds(value):
             raise UserError(f"{name} is {value!r}; it must be {accepted.words}.")
-    steps = config.trainer.total_training_steps
-    if steps is not None and not (_is_number(steps) and _COUNT.holds(steps)):
-        raise UserError(f"trainer.total_training_steps is {steps!r}; it must be {_COUNT.words}, or null.")
+    for name, accepted in NUMBERS_OR_NULL.items():
+        value = OmegaConf.select(config, name)
+        if value is not None and not (_is_number(value) and accepted.holds(value)):
+            raise UserError(f"{name} is {value!r}; it must be {accepted.words}, or null.")
 
 
 def _is_number(value: Any) -> bool:
@@ -120,33 +85,58 @@ def _is_number(value: Any) -> bool:
 
 
 def _check_words(config: DictConfig) -> None:
-    for name, accepted in _WORDS.items():
+    for name, accepted in WORDS.items():
         value = OmegaConf.select(config, name)
         if value not in accepted:
             words = ["null" if word is None else word for word in accepted]
-            near = difflib.get_close_matches(str(value), words, n=1)
+            elsewhere = ELSEWHERE.get(str(value))
+            near = [elsewhere] if elsewhere in words else difflib.get_close_matches(str(value), words, n=1)
             hint = f"; did you mean {near[0]}?" if near else "."
             raise UserError(f"{name} is {value!r}; it must be one of {', '.join(words)}{hint}")
+
+
+def _check_fixed(config: DictConfig) -> None:
+    for name, fixed in FIXED.items():
+        value = OmegaConf.select(config, name, default=fixed)
+        if value != fixed:
+            raise UserError(f"{name} is {value!r}; meta-episodes are trained with {fixed!r} only, so leave it out.")
+
+
+def _check_context(config: DictConfig, episode: EpisodeConfig) -> None:
+    """The context holds more than a turn, and nothing of verl's is shorter than it."""
+    context = episode.context_tokens
+    if episode.turn_tokens >= context:
+        raise UserError(
+            f"mrsearch.episode.context_tokens={context} leaves no room for a prompt beside a turn of "
+            f"mrsearch.episode.turn_tokens={episode.turn_tokens}; raise the one or lower the other."
+        )
+    for name in (f"{ROLLOUT}.max_model_len", "data.max_prompt_length", "data.max_response_length"):
+        length = OmegaConf.select(config, name)
+        if not _is_number(length) or length < context:
+            raise UserError(
+                f"{name} is {length!r}, less than mrsearch.episode.context_tokens={context}; leave it out, so that it "
+                "follows the context."
+            )
 
 
 def _check_estimator(config: DictConfig) -> None:
     name, group = config.algorithm.adv_estimator, config.actor_rollout_ref.rollout.n
     if name in NEEDS_PEERS and group == 1:
         raise UserError(
-            f"{_ROLLOUT}.n is 1, but algorithm.adv_estimator={name} compares the meta-episodes of a question with "
+            f"{ROLLOUT}.n is 1, but algorithm.adv_estimator={name} compares the meta-episodes of a question with "
             f"each other; set it to at least 2, or take an estimator that needs no peers."
         )
-    if name == _CRITIC and config.mrsearch.episode.context == "short":
+    if name == CRITIC and config.mrsearch.episode.context == "short":
         raise UserError(
-            f"algorithm.adv_estimator={_CRITIC} credits within one context only, and mrsearch.episode.context=short "
+            f"algorithm.adv_estimator={CRITIC} credits within one context only, and mrsearch.episode.context=short "
             "gives every attempt one of its own; set it to full, or take another estimator."
         )
-    if name == _CRITIC and not need_critic(config):
-        raise UserError(f"algorithm.adv_estimator={_CRITIC} needs a critic; set critic.enable=true.")
-    if name != _CRITIC and need_critic(config):
+    if name == CRITIC and not need_critic(config):
+        raise UserError(f"algorithm.adv_estimator={CRITIC} needs a critic; set critic.enable=true.")
+    if name != CRITIC and need_critic(config):
         raise UserError(
             f"algorithm.adv_estimator={name} has no use for a critic; set critic.enable=false, or the estimator to "
-            f"{_CRITIC}."
+            f"{CRITIC}."
         )
 
 
@@ -155,13 +145,13 @@ def _check_batches(config: DictConfig) -> None:
     prompts, mini = config.data.train_batch_size, actor.ppo_mini_batch_size
     if prompts % mini:
         raise UserError(
-            f"data.train_batch_size={prompts} is not a multiple of {_ACTOR}.ppo_mini_batch_size={mini}; "
+            f"data.train_batch_size={prompts} is not a multiple of {ACTOR}.ppo_mini_batch_size={mini}; "
             "change one of them."
         )
     gpus, engine = config.trainer.n_gpus_per_node * config.trainer.nnodes, rollout.tensor_model_parallel_size
     if gpus % engine:
         raise UserError(
-            f"{_ROLLOUT}.tensor_model_parallel_size={engine} does not divide the number of GPUs, {gpus}; "
+            f"{ROLLOUT}.tensor_model_parallel_size={engine} does not divide the number of GPUs, {gpus}; "
             f"set it to a divisor of {gpus}."
         )
     if actor.use_dynamic_bsz:
@@ -184,8 +174,8 @@ def _check_token_room(config: DictConfig) -> None:
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
     context = config.mrsearch.episode.context_tokens
     for name, tokens in (
-        (f"{_ACTOR}.ppo_max_token_len_per_gpu", actor.ppo_max_token_len_per_gpu),
-        (f"{_ROLLOUT}.log_prob_max_token_len_per_gpu", rollout.log_prob_max_token_len_per_gpu),
+        (f"{ACTOR}.ppo_max_token_len_per_gpu", actor.ppo_max_token_len_per_gpu),
+        (f"{ROLLOUT}.log_prob_max_token_len_per_gpu", rollout.log_prob_max_token_len_per_gpu),
     ):
         if tokens * actor.fsdp_config.ulysses_sequence_parallel_size < context:
             raise UserError(
@@ -206,6 +196,8 @@ def _check_micro_batches(config: DictConfig, gpus: int) -> None:
         ),
     ):
         per_gpu = prompts * rollout.n // gpus
+        if rows is None:
+            raise UserError(f"actor_rollout_ref.{name} is None; set it to a divisor of {per_gpu}.")
         if per_gpu % rows:
             raise UserError(
                 f"A GPU gets {per_gpu} meta-episodes at a time ({prompts} prompts × {rollout.n} / {gpus} GPUs), which "

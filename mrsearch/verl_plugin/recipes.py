@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -44,9 +45,11 @@ def compose_recipe(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     file = find_recipe(name)
     try:
         with initialize_config_dir(str(file.parent), version_base=None):
-            return compose(file.stem, overrides=[*_always(file), *overrides])
+            config = compose(file.stem, overrides=[*_always(file), *overrides])
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(str(error), file)) from error
+    _refuse_unknown(config, overrides)
+    return config
 
 
 def override(key: str, value: object) -> str:
@@ -76,14 +79,35 @@ def _explain(message: str, file: Path) -> str:
     if not misspelt:
         return f"The recipe {file.name} cannot be composed: {first}."
     key = misspelt[1] or misspelt[2]
-    near = difflib.get_close_matches(key, _all_keys(file), n=1)
+    return _no_setting(key)
+
+
+def _no_setting(key: str) -> str:
+    known = _known_keys()
+    near = [name for name in known if name.endswith(f".{key}")] or difflib.get_close_matches(key, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "; `--dry-run` prints all settings."
     return f"There is no setting {key!r}{hint}"
 
 
-def _all_keys(file: Path) -> list[str]:
-    with initialize_config_dir(str(file.parent), version_base=None):
-        return list(_flatten(compose(file.stem, overrides=_always(file))))
+# What is passed on to others, who have settings that are not listed here.
+_PASSED_ON = re.compile(r"kwargs|override_config|runtime_env")
+
+
+def _refuse_unknown(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Hydra takes any key that a recipe's file has, a misspelt one, too; a section of its own is the file's affair."""
+    known, added = _known_keys(), {given.lstrip("+").partition("=")[0] for given in overrides if given[:1] == "+"}
+    sections = {key.rpartition(".")[0] for key in known} - {""}
+    for key in _flatten(config):
+        section = key.rpartition(".")[0]
+        if key not in known and section in sections and key not in added and not _PASSED_ON.search(section):
+            raise UserError(_no_setting(key))
+
+
+@lru_cache(maxsize=1)
+def _known_keys() -> dict[str, None]:
+    """All settings, in their order."""
+    with initialize_config_dir(str(CONFIG), version_base=None):
+        return dict.fromkeys(_flatten(compose("train", overrides=_always(CONFIG / "train.yaml"))))
 
 
 def _flatten(config: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -18,9 +18,13 @@ def check_trackers(names: Iterable[str]) -> None:
     """Checks that what the figures go to is installed: verl 0.9.1 would train without MLflow and only say so.
 
     Raises:
-        UserError: a package is missing.
+        UserError: a package is missing, or verl knows no such tracker.
     """
+    from verl.utils.tracking import Tracking
+
     for name in names:
+        if name not in Tracking.supported_backend:
+            raise UserError(f"trainer.logger names {name!r}; choose of {', '.join(Tracking.supported_backend)}.")
         if name in _INSTALL and importlib.util.find_spec(name) is None:
             raise UserError(f"trainer.logger names {name!r}, which is not installed: `{_INSTALL[name]}`.")
 

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from omegaconf import DictConfig
 
 from mrsearch.cli import main
+from mrsearch.errors import UserError
+from mrsearch.jobs.train import prepare
+from mrsearch.verl_plugin.recipes import compose_recipe, override
 
 Refuse = Callable[..., str]
 
@@ -44,7 +48,8 @@ def given(tmp_path: Path, quickstart_model: Path) -> dict[str, Path]:
 
 
 def train(given: dict[str, Path], *more: str) -> list[str]:
-    return ["train", "quickstart", *(f"--{name}={value}" for name, value in given.items()), *more]
+    files = [f"--{name}={value}" for name, value in given.items()]
+    return ["train", "quickstart", *files, "mrsearch.memory_gib=0", *more]
 
 
 def test_unknown_recipe(refuse: Refuse, tmp_path: Path) -> None:
@@ -159,7 +164,7 @@ def test_no_java(refuse: Refuse, given: dict[str, Path], monkeypatch: pytest.Mon
 def test_too_little_memory(refuse: Refuse, given: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     memory = psutil.virtual_memory()._replace(available=2**30)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
-    assert "needs 8 GiB of free memory and 1.0 GiB are" in refuse(*train(given))
+    assert "needs 8 GiB of free memory and 1.0 GiB are" in refuse(*train(given, "mrsearch.memory_gib=8"))
 
 
 def test_evaluation_of_a_missing_model(refuse: Refuse, given: dict[str, Path]) -> None:
@@ -187,3 +192,18 @@ def test_evaluation_with_a_retriever_that_is_none(refuse: Refuse, given: dict[st
 def test_export_of_a_run_without_checkpoint(refuse: Refuse, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     assert "holds no checkpoint" in refuse("export", tmp_path / "run", "--out", tmp_path / "model")
+
+
+def test_a_run_folder_is_not_continued_with_another_way_of_training(given: dict[str, Path]) -> None:
+    def config(*more: str) -> DictConfig:
+        files = [override("mrsearch.run", given["out"]), override("mrsearch.train_questions", given["questions"])]
+        return compose_recipe(
+            "quickstart", [*files, "mrsearch.searcher=http://127.0.0.1:9", "mrsearch.memory_gib=0", *more]
+        )
+
+    prepare(config())
+    prepare(config("mrsearch.token_budget=5", "actor_rollout_ref.actor.optim.lr=1e-4"))
+    for setting, before in (("algorithm.gamma=0.5", "1.0"), ("mrsearch.episode.attempts=2", r"\{.*'attempts': 3.*")):
+        name = "mrsearch.episode" if "episode" in setting else setting.partition("=")[0]
+        with pytest.raises(UserError, match=rf"holds a run with {name}={before}, not .* another folder"):
+            prepare(config(setting))

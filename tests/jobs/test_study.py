@@ -11,7 +11,7 @@ import pytest
 from mrsearch.data.questions import Question
 from mrsearch.errors import UserError
 from mrsearch.jobs.study import PLAN
-from mrsearch.jobs.study.analysis import arms_of, by_seed, curve, difference, estimate, final
+from mrsearch.jobs.study.analysis import arms_of, by_seed, curve, difference, estimate, final, matched
 from mrsearch.jobs.study.plan import Job, Plan
 from mrsearch.jobs.study.report import write_report
 from mrsearch.jobs.study.results import (
@@ -162,7 +162,16 @@ def test_difference_is_paired_by_question_and_seed() -> None:
     assert (same.value, same.low, same.high) == (0, 0, 0) and not same.is_apart_from_zero
     assert difference(a, a[:1] * 0).value == pytest.approx(a.mean()), "one seed stands beside every other"
     assert by_seed(a, a * 0) == pytest.approx(a.mean(axis=1).tolist())
-    assert len(by_seed(a, a[:2])) == 2
+
+
+def test_arms_are_matched_by_seed(plan: Plan) -> None:
+    results = [result("mr_search", seed, {"greedy": 0.5}) for seed in (1, 0)]
+    results += [result("long", seed, {"greedy": 0.5}) for seed in (2, 1)]
+    arms = {arm.name: arm for arm in arms_of(plan, "main", [*results, result("untrained", 0, {"greedy": 0.5})])}
+    ours, long = matched(arms["mr_search"], arms["long"])
+    assert [r.job.seed for r in (*ours.results, *long.results)] == [1, 1]
+    ours, untrained = matched(arms["mr_search"], arms["untrained"])
+    assert [r.job.seed for r in (*ours.results, *untrained.results)] == [0, 1, 0], "one seed stands beside every other"
 
 
 def test_final_is_the_attempt_with_which_training_ends(plan: Plan) -> None:

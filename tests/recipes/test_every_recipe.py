@@ -90,6 +90,16 @@ def test_dry_run_names_a_setting_without_a_value() -> None:
         dry_run(compose_recipe("default", ["mrsearch.run=run"]), Console(quiet=True))
 
 
+def test_dry_run_refuses_a_context_without_room_for_the_prompts_at_hand(quickstart_model: Path, tmp_path: Path) -> None:
+    questions = tmp_path / "train.jsonl"
+    questions.write_text('{"question": "Who is it?", "golden_answers": ["Ada"]}\n')
+    given = {"run": tmp_path / "run", "model": quickstart_model, "train_questions": questions}
+    small = ["mrsearch.episode.context_tokens=60", "mrsearch.episode.turn_tokens=50"]
+    config = compose_recipe("default", [*(f"mrsearch.{name}={value}" for name, value in given.items()), *small])
+    with pytest.raises(UserError, match="context_tokens is 60, but the longest question's prompt takes"):
+        dry_run(config, Console(quiet=True))
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_recipe_is_described(name: str) -> None:
     assert f"[{name}]({name}/README.md)" in (RECIPES / "README.md").read_text()

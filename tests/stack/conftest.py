@@ -92,6 +92,7 @@ def random_qwen3(quickstart_model: Path, tmp_path_factory: pytest.TempPathFactor
 
 def train_settings(steps: int) -> Sequence[str]:
     return [
+        "mrsearch.memory_gib=4",
         "data.train_batch_size=4",
         "actor_rollout_ref.rollout.n=4",
         "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=16",

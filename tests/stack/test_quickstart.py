@@ -16,7 +16,7 @@ from mrsearch.runs import RunFolder, read_json_lines
 
 pytestmark = pytest.mark.slow
 
-SHORT = ["--questions=16", "trainer.total_training_steps=3", "trainer.save_freq=1"]
+SHORT = ["--questions=16", "mrsearch.memory_gib=4", "trainer.total_training_steps=3", "trainer.save_freq=1"]
 SHORT += ["data.train_batch_size=4", "actor_rollout_ref.rollout.n=8", "world.parameters.names=400"]
 SHORT += [f"world.parameters.{name}_questions={n}" for name, n in (("warm_start", 100), ("train", 200), ("test", 50))]
 

@@ -76,6 +76,24 @@ def test_a_sound_configuration_passes(composed: DictConfig, composed_cuda: DictC
         (f"{ACTOR}.ppo_micro_batch_size_per_gpu", 7, "set it to a divisor of 320"),
         ("actor_rollout_ref.model.lora_rank", -8, "lora_rank is -8; it must be a whole number of at least 0"),
         ("trainer.total_training_steps", 0, "total_training_steps is 0; it must be .* or null"),
+        ("trainer.save_freq", "often", "trainer.save_freq is 'often'; it must be a number of steps, or -1 for never"),
+        ("trainer.logger", ["wnadb"], "trainer.logger names 'wnadb'; choose of .*wandb"),
+        ("trainer.v1.trainer_mode", "sync", "is 'sync'; meta-episodes are trained with 'mrsearch' only"),
+        ("algorithm.rollout_correction.bypass_mode", True, "is True; meta-episodes are trained with False only"),
+        (f"{ROLLOUT}.calculate_log_probs", False, "is False; meta-episodes are trained with True only"),
+        (f"{ROLLOUT}.max_model_len", 100, "max_model_len is 100, less than mrsearch.episode.context_tokens=8192"),
+        (f"{ACTOR}.ppo_micro_batch_size_per_gpu", 0, "is 0; it must be a whole number of at least 1, or null"),
+        (f"{ACTOR}.ppo_micro_batch_size_per_gpu", None, "is None; set it to a divisor of 320"),
+        ("algorithm.adv_estimator", "grpo", "did you mean trajectory_grpo?"),
+        ("mrsearch.token_budget", -5, "mrsearch.token_budget is -5; it must be a whole number of at least 1, or null"),
+        ("mrsearch.seed", "abc", "mrsearch.seed is 'abc'; it must be a whole number of at least 0"),
+        ("mrsearch.stall_minutes", 0, "mrsearch.stall_minutes is 0; it must be a number above 0"),
+        ("mrsearch.episode.context_tokens", 1000, "context_tokens=1000 leaves no room for a prompt beside a turn"),
+        ("mrsearch.episode.attempt_tokens", "abc", "episode.attempt_tokens is 'abc'; it must be"),
+        ("mrsearch.episode.final_turn", "maybe", "episode.final_turn is 'maybe'; it must be true or false"),
+        ("mrsearch.episode.prompts", ["base"], r"episode.prompts is \['base'\]; it must be one of"),
+        ("mrsearch.episode.reflection_prompt", ["brief"], r"episode.reflection_prompt is \['brief'\]; it must be null"),
+        ("mrsearch.shaping", None, "mrsearch.shaping is None; it must be left as it is"),
         ("critic.enable", True, "turn_rloo has no use for a critic; set critic.enable=false, or the estimator to gae"),
     ],
 )
@@ -131,3 +149,17 @@ def test_a_wider_clip_range_upwards_is_one_field(composed: DictConfig) -> None:
 def test_gae_needs_one_context(composed: DictConfig) -> None:
     with pytest.raises(UserError, match="credits within one context only"):
         check(with_settings(composed, {"algorithm.adv_estimator": "gae", "mrsearch.episode.context": "short"}))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("+mrsearch.episode.atempts=2", "no setting mrsearch.episode.atempts; did you mean mrsearch.episode.attempts?"),
+        ("+mrsearch.shaping.fromat=1", "no setting mrsearch.shaping.fromat; did you mean mrsearch.shaping.format?"),
+        ("+actor_rollout_ref.actor.optim.learning_rate=1", "verl does not take the configuration: .*learning_rate"),
+    ],
+)
+def test_a_setting_that_is_added_and_not_known_is_refused(given: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence) as caught:
+        check(compose_recipe("default", [*GIVEN, given]))
+    assert "\n" not in str(caught.value)

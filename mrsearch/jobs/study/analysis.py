@@ -1,7 +1,8 @@
 """What the results of a study say: means over seeds and questions, with intervals that resample both."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -70,6 +71,19 @@ class ArmResults:
         return [float(mean) for mean in np.mean([result.tests[test][figure] for result in self.results], axis=0)]
 
     @property
+    def trained(self) -> bool:
+        return any(result.training for result in self.results)
+
+    def only(self, seeds: Collection[int]) -> Self:
+        """The arm with some of its seeds."""
+        return replace(self, results=[result for result in self.results if result.job.seed in seeds])
+
+    @property
+    def detailed(self) -> Self:
+        """The arm with those results that tell of every question what was searched and found; the first ones do not."""
+        return replace(self, results=[result for result in self.results if "found" in result.tests["greedy"]])
+
+    @property
     def attempts(self) -> int:
         """How many attempts the test had."""
         return len(self.results[0].tests["greedy"]["right"])
@@ -85,7 +99,8 @@ def arms_of(plan: Plan, name: str, results: Sequence[Result]) -> list[ArmResults
     for result in results:
         if result.job.experiment == name and result.job.arm in found:
             found[result.job.arm].append(result)
-    return [ArmResults(arm, plan.arms[arm].shape, parts) for arm, parts in found.items() if parts]
+    by_seed = {arm: sorted(parts, key=lambda result: result.job.seed) for arm, parts in found.items()}
+    return [ArmResults(arm, plan.arms[arm].shape, parts) for arm, parts in by_seed.items() if parts]
 
 
 def final(arm: ArmResults, experiment: Experiment, test: str) -> Floats:
@@ -107,20 +122,22 @@ def estimate(values_SQ: Floats) -> Estimate:
     return Estimate(float(values_SQ.mean()), float(low), float(high))
 
 
+def matched(a: ArmResults, b: ArmResults) -> tuple[ArmResults, ArmResults]:
+    """Both arms with the seeds that they share; an untrained policy has one seed, which stands beside every other."""
+    if not (a.trained and b.trained):
+        return a, b
+    seeds = {result.job.seed for result in a.results} & {result.job.seed for result in b.results}
+    return a.only(seeds), b.only(seeds)
+
+
 def difference(a_SQ: Floats, b_SQ: Floats) -> Estimate:
-    """Mean of a − b, paired by question and by seed; an arm with one seed stands beside every seed of the other."""
-    seeds = max(len(a_SQ), len(b_SQ)) if 1 in (len(a_SQ), len(b_SQ)) else min(len(a_SQ), len(b_SQ))
-    return estimate(_with_seeds(a_SQ, seeds) - _with_seeds(b_SQ, seeds))
+    """Mean of a − b of matched arms, paired by question and by seed."""
+    return estimate(a_SQ - b_SQ)
 
 
 def by_seed(a_SQ: Floats, b_SQ: Floats) -> list[float]:
-    """The mean difference for each seed that both have."""
-    seeds = max(len(a_SQ), len(b_SQ)) if 1 in (len(a_SQ), len(b_SQ)) else min(len(a_SQ), len(b_SQ))
-    return [float(d) for d in (_with_seeds(a_SQ, seeds) - _with_seeds(b_SQ, seeds)).mean(axis=1)]
-
-
-def _with_seeds(values_SQ: Floats, seeds: int) -> Floats:
-    return np.repeat(values_SQ, seeds, axis=0) if len(values_SQ) == 1 else values_SQ[:seeds]
+    """The mean difference of matched arms for each seed."""
+    return [float(d) for d in (a_SQ - b_SQ).mean(axis=1)]
 
 
 def curve(result: Result, points: Floats) -> Floats:

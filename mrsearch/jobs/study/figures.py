@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mrsearch.files import whole_file
-from mrsearch.jobs.study.analysis import ArmResults, curve, difference, estimate, final
+from mrsearch.jobs.study.analysis import ArmResults, curve, difference, estimate, final, matched
 from mrsearch.jobs.study.plan import Plan
 
 
@@ -50,7 +50,10 @@ def plot_differences(plan: Plan, compared: Mapping[str, Sequence[ArmResults]], o
         by_name = {arm.name: arm for arm in arms}
         if {ours, "long"} <= by_name.keys():
             experiment = plan.experiments[name]
-            e = difference(*(final(by_name[arm], experiment, "greedy") for arm in (ours, "long")))
+            pair = matched(by_name[ours], by_name["long"])
+            if not all(arm.results for arm in pair):
+                continue
+            e = difference(*(final(arm, experiment, "greedy") for arm in pair))
             axes.errorbar(
                 e.value, len(names), xerr=[[e.value - e.low], [e.high - e.value]], fmt="o", capsize=4, color="C0"
             )

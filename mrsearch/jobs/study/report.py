@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mrsearch.errors import UserError
-from mrsearch.jobs.study.analysis import ArmResults, arms_of, by_seed, difference, estimate, final
+from mrsearch.jobs.study.analysis import ArmResults, arms_of, by_seed, difference, estimate, final, matched
 from mrsearch.jobs.study.figures import plot_curves, plot_differences, plot_scaling
 from mrsearch.jobs.study.plan import Experiment, Plan
 from mrsearch.jobs.study.results import read_results
@@ -106,32 +106,37 @@ def _behaviour(experiment: Experiment, arms: Sequence[ArmResults]) -> str:
 
 
 def _differences(experiment: Experiment, arms: Sequence[ArmResults]) -> str:
-    (ours,) = (arm for arm in arms if arm.name == OURS)
     rows = []
-    for arm in arms:
-        if arm is not ours:
-            cells = []
-            for test in ("greedy", "sampled"):
-                a, b = final(ours, experiment, test), final(arm, experiment, test)
-                cells += [difference(a, b).signed, ", ".join(f"{d:+.2f}" for d in by_seed(a, b))]
-            rows.append([_label(arm), *cells])
+    for ours, arm in _pairs(arms):
+        cells = []
+        for test in ("greedy", "sampled"):
+            a, b = final(ours, experiment, test), final(arm, experiment, test)
+            cells += [difference(a, b).signed, ", ".join(f"{d:+.2f}" for d in by_seed(a, b))]
+        rows.append([_label(arm), *cells])
     return _table(["arm", "greedy", "by seed", "temperature 1", "by seed"], rows)
 
 
 def _exploration(arms: Sequence[ArmResults]) -> str:
     """Whether a first attempt that is credited for later ones searches more and finds more."""
-    (ours,) = (arm for arm in arms if arm.name == OURS)
     rows = []
-    for arm in arms:
-        if arm is not ours:
-            cells = [
-                difference(figure(ours, test, 1), figure(arm, test, 1)).signed
-                for figure in (ArmResults.searched, ArmResults.coverage)
-                for test in ("greedy", "sampled")
-            ]
-            rows.append([_label(arm), *cells])
+    for ours, arm in _pairs([arm.detailed for arm in arms]):
+        cells = [
+            difference(figure(ours, test, 1), figure(arm, test, 1)).signed
+            for figure in (ArmResults.searched, ArmResults.coverage)
+            for test in ("greedy", "sampled")
+        ]
+        rows.append([_label(arm), *cells])
     head = ["arm", "searches, greedy", "temperature 1", "gold passages shown, greedy", "temperature 1"]
     return _table(head, rows)
+
+
+def _pairs(arms: Sequence[ArmResults]) -> Iterable[tuple[ArmResults, ArmResults]]:
+    """Our arm beside each other one, with the seeds that both have."""
+    (ours,) = (arm for arm in arms if arm.name == OURS)
+    for arm in arms:
+        pair = matched(ours, arm)
+        if arm is not ours and all(part.results for part in pair):
+            yield pair
 
 
 def _label(arm: ArmResults) -> str:

@@ -14,6 +14,7 @@ def record(answers: list[str], question: str = "1", *, source: str = "nq", membe
         "source": source,
         "member": member,
         "golden_answers": [RIGHT],
+        "question": "Which?",
         "normalised_answers": answers,
         "attempts": [attempt] * len(answers),
     }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mrsearch.jobs.study.results import (
     Result,
     counts,
     digits,
+    is_done,
     read_results,
     result_path,
     scored,
@@ -72,7 +74,7 @@ def result(arm: str, seed: int, right: Mapping[str, float], attempts: int = 6, q
     trained = not arm.startswith("untrained")
     curve = [{"tokens": 100 * step, "reward": [0.1 * step], "searches": [1.0], "entropy": 1.0} for step in range(1, 6)]
     training = {"attempts": 3, "searches": 1, "steps": 5, "tokens": 500, "minutes": 1.0} if trained else None
-    return Result(Job("main", arm, seed), training, curve if trained else [], tests)
+    return Result(Job("main", arm, seed), "0123", training, curve if trained else [], tests)
 
 
 def test_plan_names_every_comparison_of_the_main_experiment(plan: Plan) -> None:
@@ -135,6 +137,19 @@ def test_result_comes_back_as_written_and_a_broken_one_is_named(tmp_path: Path) 
     path.write_text("{")
     with pytest.raises(UserError, match=r"mr_search-1\.json is no result of a study"):
         read_results(tmp_path)
+
+
+def test_a_result_of_other_settings_is_not_taken_for_done(tmp_path: Path, plan: Plan) -> None:
+    job = Job("main", "mr_search", 0)
+    assert plan.fingerprint(job) == plan.fingerprint(Job("main", "mr_search", 1)), "a seed is no setting"
+    others = [plan.fingerprint(job, ["mrsearch.token_budget=1"]), plan.smaller(questions=3).fingerprint(job)]
+    others += [plan.fingerprint(Job("main", "gamma_0", 0)), plan.fingerprint(Job("deep", "mr_search", 0))]
+    assert len({plan.fingerprint(job), *others}) == 5
+    assert not is_done(tmp_path, job, plan.fingerprint(job))
+    write_result(tmp_path, replace(result("mr_search", 0, {"greedy": 0.5}), settings=plan.fingerprint(job)))
+    assert is_done(tmp_path, job, plan.fingerprint(job))
+    with pytest.raises(UserError, match=r"mr_search-0\.json was made with another plan or other settings"):
+        is_done(tmp_path, job, others[0])
 
 
 def test_counts_and_digits_are_each_others_reverse() -> None:

@@ -1,8 +1,10 @@
 """What a study runs, read from `recipes/study/study.yaml`."""
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,6 +14,10 @@ from mrsearch.data.world import WorldParameters
 from mrsearch.errors import UserError
 
 Shape = Literal["several", "single", "long"]
+
+
+def _digest(settings: object) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +79,10 @@ class Experiment:
     def world_parameters(self, test_questions: int) -> WorldParameters:
         return WorldParameters(**{**self.world, "test_questions": test_questions})
 
+    def world_name(self, test_questions: int) -> str:
+        """A name that no other world has."""
+        return _digest(asdict(self.world_parameters(test_questions)))
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -131,6 +141,12 @@ class Plan:
                 for arm in self.experiments[name].arms:
                     if seed == 0 or self.arms[arm].trained:
                         yield Job(name, arm, seed)
+
+    def fingerprint(self, job: Job, overrides: Sequence[str] = ()) -> str:
+        """Twelve hexadecimal digits that tell runs apart by all that the plan says of them, their seed aside."""
+        experiment, arm = asdict(self.experiments[job.experiment]), asdict(self.arms[job.arm])
+        del experiment["arms"], experiment["about"], arm["about"]
+        return _digest([asdict(self.test), experiment, arm, list(overrides)])
 
     def smaller(self, **changes: int) -> "Plan":
         """The plan with other numbers for the tests."""

@@ -25,12 +25,14 @@ class Result:
 
     Attributes:
         job: which.
+        settings: the plan's fingerprint of it.
         training: `attempts` and `searches` it trained with, `steps`, sampled `tokens` and `minutes`; None if untrained.
         curve: by training step `tokens` so far and, by attempt, `reward`, `searches`: means over the step's episodes.
         tests: by name ("greedy", "sampled", "independent") what `scored` says.
     """
 
     job: Job
+    settings: str
     training: Mapping[str, float] | None
     curve: Sequence[Mapping[str, Any]]
     tests: Mapping[str, Mapping[str, Any]]
@@ -43,6 +45,7 @@ def result_path(folder: Path, job: Job) -> Path:
 def write_result(folder: Path, result: Result) -> None:
     """Writes one file, whole or not at all."""
     parts = {
+        "settings": result.settings,
         "training": result.training,
         "curve": result.curve,
         "tests": result.tests,
@@ -52,20 +55,38 @@ def write_result(folder: Path, result: Result) -> None:
     write_atomically(result_path(folder, result.job), "{\n" + ",\n".join(lines) + "\n}\n")
 
 
+def is_done(folder: Path, job: Job, settings: str) -> bool:
+    """Whether a run has its result.
+
+    Args:
+        settings: the plan's fingerprint of the run.
+
+    Raises:
+        UserError: it has one that was made with other settings, or the file is no result.
+    """
+    path = result_path(folder, job)
+    if not path.is_file():
+        return False
+    if _read(path).settings != settings:
+        raise UserError(f"{path} was made with another plan or other settings; give --out another folder.")
+    return True
+
+
 def read_results(folder: Path) -> list[Result]:
     """All results of a folder, in the order of their names.
 
     Raises:
         UserError: a file is no result.
     """
-    results = []
-    for path in sorted((folder / "results").glob("*/*.json")):
-        arm, _, seed = path.stem.rpartition("-")
-        try:
-            results.append(Result(Job(path.parent.name, arm, int(seed)), **json.loads(path.read_text())))
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{path} is no result of a study ({error}); delete it and run it again.") from error
-    return results
+    return [_read(path) for path in sorted((folder / "results").glob("*/*.json"))]
+
+
+def _read(path: Path) -> Result:
+    arm, _, seed = path.stem.rpartition("-")
+    try:
+        return Result(Job(path.parent.name, arm, int(seed)), **json.loads(path.read_text()))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} is no result of a study ({error}); delete it and run it again.") from error
 
 
 def scored(records: Iterable[Mapping[str, Any]], questions: Sequence[Question]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from mrsearch.jobs.cluster import ray_cluster
 from mrsearch.jobs.evaluate import evaluate_in_cluster
 from mrsearch.jobs.progress import bar
 from mrsearch.jobs.study.plan import Experiment, Job, Plan
-from mrsearch.jobs.study.results import Result, result_path, scored, scored_independently, write_result
+from mrsearch.jobs.study.results import Result, is_done, scored, scored_independently, write_result
 from mrsearch.jobs.train import check_setting, is_finished, prepare, train_with_bar
 from mrsearch.models import trained_model
 from mrsearch.runs import RunFolder, read_json_lines
@@ -44,7 +44,8 @@ def run_study(
     """
     end = time.monotonic() + 60 * minutes
     for name in dict.fromkeys(job.experiment for job in jobs):
-        todo = [job for job in jobs if job.experiment == name and not result_path(out, job).is_file()]
+        mine = [job for job in jobs if job.experiment == name]
+        todo = [job for job in mine if not is_done(out, job, plan.fingerprint(job, overrides))]
         if not todo or time.monotonic() > end:
             continue
         bench = _Bench(plan, name, out, overrides, console)
@@ -63,7 +64,7 @@ class _Bench:
         self._plan, self._name, self._out, self._console = plan, name, out.absolute(), console
         self._overrides = overrides
         self._experiment: Experiment = plan.experiments[name]
-        self._folder = self._out / "worlds" / name
+        self._folder = self._out / "worlds" / self._experiment.world_name(plan.test.questions)
 
     @contextmanager
     def started(self) -> Iterator[None]:
@@ -85,7 +86,8 @@ class _Bench:
         except Timeout:
             return
         with lock:
-            if result_path(self._out, job).is_file():
+            settings = self._plan.fingerprint(job, self._overrides)
+            if is_done(self._out, job, settings):
                 return
             self._console.print(f"{job.name}: {self._plan.arms[job.arm].about}")
             config = self._config(job)
@@ -93,7 +95,7 @@ class _Bench:
             training = self._train(config, run) if trained else None
             model = trained_model(run)[1] if trained else Path(config.mrsearch.model)
             tests = self._test(job, config, model)
-            write_result(self._out, Result(job, training, _curve(run) if trained else [], tests))
+            write_result(self._out, Result(job, settings, training, _curve(run) if trained else [], tests))
             for large in (run.checkpoints, run.path / "episodes", *(run.path / name for name in tests)):
                 shutil.rmtree(large, ignore_errors=True)
 

@@ -15,7 +15,7 @@ from mrsearch.errors import UserError
         ({"max_searches": -1}, "episode.max_searches is -1; it must be a whole number of at least 0."),
         ({"topk": 2.5}, "episode.topk is 2.5; it must be a whole number of at least 1."),
         ({"turn_tokens": True}, "episode.turn_tokens is True; it must be a whole number of at least 1."),
-        ({"attempt_tokens": 0}, "episode.attempt_tokens is 0; it must be at least 1, or null."),
+        ({"attempt_tokens": 0}, "episode.attempt_tokens is 0; it must be a whole number of at least 1, or null."),
         ({"reflection": "none"}, "episode.reflection is 'none'; it must be 'implicit' or 'explicit'."),
         ({"level": "turn"}, "episode.level is 'turn'; it must be 'attempt' or 'step'."),
         ({"context": "long"}, "episode.context is 'long'; it must be 'full' or 'short'."),

@@ -2,8 +2,8 @@
 
     python tests/bench/overhead.py [--steps 8]
 
-Trains as the quickstart does, with verl, vLLM, Ray Serve and BM25, while a thread in every Python process notes a
-hundred times a second which package's code each of its threads is in, and how much CPU time that thread has used since.
+Trains as the quickstart does, with verl, vLLM, Ray Serve and BM25, while a thread in every Python process notes
+fifty times a second which package's code each of its threads is in, and how much CPU time that thread has used since.
 Counted from the end of the second step, when engines are warm, to the end of the last: CPU seconds of all processes
 (Java, Ray's own and native threads included), and those in `mrsearch` and `retriever` together with what these call of
 the standard library and of small helpers. Shares of CPU time stay what they are on a busy machine.

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
-_INTERVAL_S = 0.01
+_INTERVAL_S = 0.02
 _OURS = ("mrsearch", "retriever")
 _OTHERS = ("verl", "vllm", "ray", "torch", "transfer_queue", "tensordict", "pyserini", "jnius")
 
@@ -25,22 +25,30 @@ def owner(frame: FrameType | None) -> str:
     return "other"
 
 
+def owners_now() -> dict[int, str]:
+    """By thread. No frame is kept: one that lives on keeps its variables, and shared memory under them cannot close."""
+    return {thread: owner(frame) for thread, frame in sys._current_frames().items()}
+
+
 def watch(folder: Path) -> None:
     out = folder / f"{os.getpid()}.jsonl"
     seconds: Counter[str] = Counter()
-    before: dict[int, float] = {}
+    before: dict[int | None, float] = {}
     written = 0.0
     me = threading.get_ident()
     with out.open("a") as file:
         while True:
             time.sleep(_INTERVAL_S)
-            for thread, frame in sys._current_frames().items():
-                if thread != me:
-                    # A thread may end between the two lines.
-                    with contextlib.suppress(OSError):
-                        spent = time.clock_gettime(time.pthread_getcpuclockid(thread))
-                        seconds[owner(frame)] += max(0.0, spent - before.get(thread, spent))
-                        before[thread] = spent
+            owners = owners_now()
+            for thread in threading.enumerate():
+                if thread.ident != me:
+                    # A thread may have ended; asking the C library for its clock would then crash the process.
+                    with contextlib.suppress(OSError, ValueError):
+                        spent = int(Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text().split()[0]) / 1e9
+                        seconds[owners.get(thread.ident, "other")] += max(
+                            0.0, spent - before.get(thread.native_id, spent)
+                        )
+                        before[thread.native_id] = spent
             if time.monotonic() - written > 0.5:
                 written = time.monotonic()
                 own = time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID)

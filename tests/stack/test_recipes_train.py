@@ -1,4 +1,4 @@
-"""Every recipe trains: with the quickstart's model and a small world in the place of its own, and all else smaller."""
+"""Every recipe trains: with a tiny model and a small world in the place of its own, and all else smaller."""
 
 from collections import defaultdict
 from collections.abc import Callable

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from model import build_model, build_tokenizer, save
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Tokenizer
 
-from mrsearch.data.names import EMPLOYERS, FIRST_NAMES, LAST_NAMES, OCCUPATIONS, RELATIONS, TOWNS
+from mrsearch.data.world.names import EMPLOYERS, FIRST_NAMES, LAST_NAMES, OCCUPATIONS, RELATIONS, TOWNS
 from mrsearch.episode import Chat
 
 MODEL = Path(__file__).parents[2] / "recipes" / "quickstart" / "model"

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from mrsearch.data import World, WorldParameters, make_world, read_questions, write_world
 from mrsearch.data.cli import app
-from mrsearch.data.names import EMPLOYERS, FIRST_NAMES, LAST_NAMES, OCCUPATIONS, RELATIONS, TOWNS
 from mrsearch.data.world import SPLITS, Fact, Person, parse_fact, parse_person
+from mrsearch.data.world.names import EMPLOYERS, FIRST_NAMES, LAST_NAMES, OCCUPATIONS, RELATIONS, TOWNS
 from mrsearch.errors import UserError
 from retriever.indexes.bm25 import Bm25Index
 

@@ -222,6 +222,17 @@ def test_report_has_every_arm_and_difference(tmp_path: Path, plan: Plan) -> None
         assert (tmp_path / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_report_tells_questions_of_one_hop_from_those_of_two(tmp_path: Path, plan: Plan) -> None:
+    half, figures = "0" * 25 + "1" * 25, result("long", 0, {"greedy": 1, "sampled": 1, "independent": 1}).tests
+    for arm, right in (("mr_search", "1" * 50), ("long", half)):
+        greedy = {**figures["greedy"], "right": [right] * 3, "gold": "2" * 25 + "1" * 25}
+        write_result(tmp_path, replace(result(arm, 0, {}), tests={**figures, "greedy": greedy}))
+    text = write_report(plan, tmp_path).read_text()
+    rows = text.partition("last attempt by hops")[2].splitlines()
+    assert rows[2].startswith("| arm | greedy, 1 hop | greedy, 2 hops | temperature 1, 1 hop |")
+    assert rows[4].startswith("| `long` | +0.000 (+0.000 to +0.000) | +1.000 (+1.000 to +1.000) | +0.000 ")
+
+
 def test_nothing_to_report_is_one_sentence(tmp_path: Path, plan: Plan) -> None:
     with pytest.raises(UserError, match="holds no result yet"):
         write_report(plan, tmp_path)

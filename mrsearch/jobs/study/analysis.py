@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from mrsearch.jobs.study.plan import Experiment, Plan, Shape
 from mrsearch.jobs.study.results import Floats, Result, counts
@@ -101,6 +102,15 @@ def arms_of(plan: Plan, name: str, results: Sequence[Result]) -> list[ArmResults
             found[result.job.arm].append(result)
     by_seed = {arm: sorted(parts, key=lambda result: result.job.seed) for arm, parts in found.items()}
     return [ArmResults(arm, plan.arms[arm].shape, parts) for arm, parts in by_seed.items() if parts]
+
+
+def questions_by_hops(arms: Sequence[ArmResults]) -> Mapping[int, npt.NDArray[np.intp]]:
+    """Which questions of an experiment have how many gold passages; nothing where no result tells."""
+    detailed = next((part for arm in arms for part in arm.detailed.results), None)
+    if detailed is None:
+        return {}
+    hops_Q = counts([detailed.tests["greedy"]["gold"]])[0]
+    return {int(hops): np.flatnonzero(hops_Q == hops) for hops in np.unique(hops_Q)}
 
 
 def final(arm: ArmResults, experiment: Experiment, test: str) -> Floats:

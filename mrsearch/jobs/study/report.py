@@ -4,13 +4,23 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mrsearch.errors import UserError
-from mrsearch.jobs.study.analysis import ArmResults, arms_of, by_seed, difference, estimate, final, matched
+from mrsearch.jobs.study.analysis import (
+    ArmResults,
+    arms_of,
+    by_seed,
+    difference,
+    estimate,
+    final,
+    matched,
+    questions_by_hops,
+)
 from mrsearch.jobs.study.figures import plot_curves, plot_differences, plot_scaling
 from mrsearch.jobs.study.plan import Experiment, Plan
 from mrsearch.jobs.study.results import read_results
 from mrsearch.runs import write_atomically
 
 OURS = "mr_search"
+_TESTS = {"greedy": "greedy", "sampled": "temperature 1"}
 
 
 def write_report(plan: Plan, out: Path) -> Path:
@@ -38,14 +48,19 @@ def write_report(plan: Plan, out: Path) -> Path:
 def _experiment(name: str, experiment: Experiment, arms: Sequence[ArmResults]) -> Iterable[str]:
     questions = arms[0].right("greedy", 1).shape[1]
     yield f"## {name}\n\n{experiment.about[0].upper() + experiment.about[1:]}; {questions} held-out questions."
-    yield "Exact match, greedy:\n\n" + _main_table(experiment, arms, "greedy")
-    yield "Exact match, temperature 1:\n\n" + _main_table(experiment, arms, "sampled")
+    for test, words in _TESTS.items():
+        yield f"Exact match, {words}:\n\n" + _main_table(experiment, arms, test)
     if any(arm.has_independent for arm in arms):
         yield f"{experiment.attempts} independent attempts, temperature 1:\n\n" + _independent(experiment, arms)
     yield "By attempts at test time, greedy:\n\n" + _scaling(arms)
     yield "What attempts cost and find, greedy, by attempt:\n\n" + _behaviour(experiment, arms)
+    by_hops = len(questions_by_hops(arms)) > 1
+    if by_hops:
+        yield "Last attempt by hops:\n\n" + _by_hops(experiment, arms)
     if any(arm.name == OURS for arm in arms):
         yield f"`{OURS}` minus each, last attempt:\n\n" + _differences(experiment, arms)
+        if by_hops:
+            yield f"`{OURS}` minus each, last attempt by hops:\n\n" + _differences_by_hops(experiment, arms)
         yield f"`{OURS}` minus each, first attempt:\n\n" + _exploration(arms)
 
 
@@ -109,11 +124,37 @@ def _differences(experiment: Experiment, arms: Sequence[ArmResults]) -> str:
     rows = []
     for ours, arm in _pairs(arms):
         cells = []
-        for test in ("greedy", "sampled"):
+        for test in _TESTS:
             a, b = final(ours, experiment, test), final(arm, experiment, test)
             cells += [difference(a, b).signed, ", ".join(f"{d:+.2f}" for d in by_seed(a, b))]
         rows.append([_label(arm), *cells])
     return _table(["arm", "greedy", "by seed", "temperature 1", "by seed"], rows)
+
+
+def _by_hops(experiment: Experiment, arms: Sequence[ArmResults]) -> str:
+    parts = questions_by_hops(arms)
+    rows = [
+        [_label(arm), *(str(estimate(final(arm, experiment, test)[:, of])) for test in _TESTS for of in parts.values())]
+        for arm in arms
+    ]
+    return _table(_hops_head(parts), rows)
+
+
+def _differences_by_hops(experiment: Experiment, arms: Sequence[ArmResults]) -> str:
+    parts = questions_by_hops(arms)
+    rows = []
+    for ours, arm in _pairs(arms):
+        finals = [(final(ours, experiment, test), final(arm, experiment, test)) for test in _TESTS]
+        cells = [difference(a[:, of], b[:, of]).signed for a, b in finals for of in parts.values()]
+        rows.append([_label(arm), *cells])
+    return _table(_hops_head(parts), rows)
+
+
+def _hops_head(parts: Iterable[int]) -> list[str]:
+    return [
+        "arm",
+        *(f"{words}, {hops} {'hop' if hops == 1 else 'hops'}" for words in _TESTS.values() for hops in parts),
+    ]
 
 
 def _exploration(arms: Sequence[ArmResults]) -> str:
@@ -123,7 +164,7 @@ def _exploration(arms: Sequence[ArmResults]) -> str:
         cells = [
             difference(figure(ours, test, 1), figure(arm, test, 1)).signed
             for figure in (ArmResults.searched, ArmResults.coverage)
-            for test in ("greedy", "sampled")
+            for test in _TESTS
         ]
         rows.append([_label(arm), *cells])
     head = ["arm", "searches, greedy", "temperature 1", "gold passages shown, greedy", "temperature 1"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mrsearch.files import whole_file
-from mrsearch.jobs.study.analysis import ArmResults, curve, difference, estimate, final, matched
+from mrsearch.jobs.study.analysis import ArmResults, curve, difference, estimate, final, matched, questions_by_hops
 from mrsearch.jobs.study.plan import Plan
 
 
@@ -43,25 +43,34 @@ def plot_curves(arms: Sequence[ArmResults], path: Path) -> None:
 
 
 def plot_differences(plan: Plan, compared: Mapping[str, Sequence[ArmResults]], ours: str, path: Path) -> None:
-    """Several attempts minus one long attempt with as many searches, by experiment, with intervals."""
-    figure, axes = _figure(height=3.0)
-    names: list[str] = []
-    for name, arms in compared.items():
-        by_name = {arm.name: arm for arm in arms}
-        if {ours, "long"} <= by_name.keys():
-            experiment = plan.experiments[name]
-            pair = matched(by_name[ours], by_name["long"])
-            if not all(arm.results for arm in pair):
-                continue
-            e = difference(*(final(arm, experiment, "greedy") for arm in pair))
-            axes.errorbar(
-                e.value, len(names), xerr=[[e.value - e.low], [e.high - e.value]], fmt="o", capsize=4, color="C0"
-            )
-            names.append(name)
+    """Several attempts minus one long attempt with as many searches, by experiment and by hops, with intervals."""
+    pairs = {name: pair for name, arms in compared.items() if (pair := _ours_and_long(arms, ours))}
+    figure, axes = _figure(height=1.4 + 0.8 * len(pairs))
+    for place, (name, pair) in enumerate(pairs.items()):
+        a_SQ, b_SQ = (final(arm, plan.experiments[name], "greedy") for arm in pair)
+        for step, (label, questions) in enumerate(_parts(pair).items()):
+            e = difference(a_SQ[:, questions], b_SQ[:, questions])
+            errors = [[e.value - e.low], [e.high - e.value]]
+            y, color = place + 0.18 * step, f"C{step}"
+            axes.errorbar(e.value, y, xerr=errors, fmt="o", capsize=3, color=color, label=None if place else label)
     axes.axvline(0, color="grey", linewidth=1)
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="exact match: several attempts minus one long attempt", ylim=(len(names) - 0.5, -0.5))
-    _save(figure, axes, path, legend=False)
+    axes.set_yticks(range(len(pairs)), pairs)
+    axes.set(xlabel="exact match, greedy: several attempts minus one long attempt", ylim=(len(pairs) - 0.1, -0.4))
+    _save(figure, axes, path, legend=bool(pairs))
+
+
+def _ours_and_long(arms: Sequence[ArmResults], ours: str) -> tuple[ArmResults, ArmResults] | None:
+    by_name = {arm.name: arm for arm in arms}
+    if not {ours, "long"} <= by_name.keys():
+        return None
+    pair = matched(by_name[ours], by_name["long"])
+    return pair if all(arm.results for arm in pair) else None
+
+
+def _parts(arms: Sequence[ArmResults]) -> Mapping[str, Any]:
+    """All questions, and those of each number of hops."""
+    by_hops = {f"{hops} hop{'s' * (hops > 1)}": questions for hops, questions in questions_by_hops(arms).items()}
+    return {"all questions": slice(None), **(by_hops if len(by_hops) > 1 else {})}
 
 
 def _figure(height: float = 4.2) -> tuple[Any, Any]:

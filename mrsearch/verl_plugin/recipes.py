@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -40,9 +41,10 @@ def compose_recipe(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     """The configuration of a recipe with Hydra overrides, unresolved.
 
     Raises:
-        UserError: no such recipe, a broken one, or an override that names no setting.
+        UserError: no such recipe, a broken one, or an override that names no setting or cannot be read.
     """
     file = find_recipe(name)
+    _refuse_unreadable(overrides)
     try:
         with initialize_config_dir(str(file.parent), version_base=None):
             config = compose(file.stem, overrides=[*_always(file), *overrides])
@@ -68,6 +70,22 @@ def _always(file: Path) -> list[str]:
         override("actor_rollout_ref.rollout.agent.agent_loop_config_path", CONFIG / "agent_loops.yaml"),
         override("mrsearch.recipe_folder", file.parent),
     ]
+
+
+def _refuse_unreadable(overrides: Sequence[str]) -> None:
+    """Hydra's own words on a comma, or any other sign of its grammar, do not say that quotes are the way out."""
+    parser = OverridesParser.create()
+    for given in overrides:
+        try:
+            readable = not parser.parse_override(given).is_sweep_override()
+        except HydraException:
+            readable = False
+        if not readable:
+            key, _, value = given.partition("=")
+            raise UserError(
+                f"The setting {given!r} cannot be read; write key=value, and quote a value with commas, brackets or "
+                f'quotes in it: "{override(key, value)}".'
+            )
 
 
 def _explain(message: str, file: Path) -> str:

@@ -21,7 +21,8 @@ def test_quickstart_is_there() -> None:
         ("quickstart", "no_such_thing=2", "There is no setting 'no_such_thing'"),
         ("quickstart", "tuning=loar", "There is no tuning 'loar'; give one of full, lora."),
         ("quickstart", "platform=tpu", "There is no platform 'tpu'; give one of cpu, cuda."),
-        ("quickstart", "a=b=c{", "cannot be composed"),
+        ("quickstart", "a=b=c{", "The setting 'a=b=c{' cannot be read; write key=value"),
+        ("quickstart", "mrsearch.run=a, b", """quote a value with commas.*: "mrsearch.run='a, b'"."""),
         ("quickstart", "rollout.n=1", "no setting 'rollout.n'; did you mean 'actor_rollout_ref.rollout.n'?"),
     ],
 )

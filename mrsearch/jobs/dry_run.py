@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from mrsearch.data.questions import read_questions
@@ -13,7 +14,7 @@ from mrsearch.jobs.machine import check_machine
 from mrsearch.jobs.prompt_length import check_prompt_room
 from mrsearch.jobs.train import check_searchable, count_steps
 from mrsearch.models import find_model
-from mrsearch.verl_plugin.checks import check
+from mrsearch.verl_plugin.checks import check, no_value
 from retriever.errors import RetrieverError
 from retriever.indexes import index_type
 
@@ -21,14 +22,15 @@ from retriever.indexes import index_type
 def dry_run(config: DictConfig, console: Console) -> None:
     """Prints the configuration as YAML, and in comments at its end what a training would lack here and now.
 
-    Starts, downloads and writes nothing.
+    A setting of ours without a value is printed as its name, `<mrsearch.model>`. Starts, downloads and writes nothing.
 
     Raises:
-        UserError: a setting is missing or wrong, or the context has no room for the prompts of questions at hand.
+        UserError: a setting is wrong, or the context has no room for the prompts of questions at hand.
     """
-    check(config)
-    _check_room(config.mrsearch)
-    console.print(OmegaConf.to_yaml(config, resolve=True), markup=False, highlight=False, soft_wrap=True)
+    whole = _with_names(config)
+    check(whole)
+    _check_room(whole.mrsearch)
+    console.print(OmegaConf.to_yaml(whole, resolve=True), markup=False, highlight=False, soft_wrap=True)
     for sentence in missing(config):
         console.print(f"# Missing: {sentence}", markup=False, highlight=False, soft_wrap=True)
 
@@ -41,6 +43,16 @@ def missing(config: DictConfig) -> Iterator[str]:
             look(config)
         except (UserError, RetrieverError) as error:
             yield str(error)
+        except OmegaConfBaseException as error:
+            yield no_value(error)
+
+
+def _with_names(config: DictConfig) -> DictConfig:
+    """The configuration with names in the place of the values that our part of it lacks."""
+    whole = config.copy()
+    for key in OmegaConf.missing_keys(config.mrsearch):
+        OmegaConf.update(whole, key, f"<{key}>")
+    return whole
 
 
 def _check_room(settings: DictConfig) -> None:

@@ -47,11 +47,16 @@ def check(config: DictConfig) -> None:
             config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
         )
     except OmegaConfBaseException as error:
-        raise UserError(f"The setting {error.full_key!r} has no value; give it as {error.full_key}=VALUE.") from error
+        raise UserError(no_value(error)) from error
     except (AssertionError, ValueError) as error:
         raise UserError(f"The configuration contradicts itself: {error}") from error
     except HydraException as error:
         raise UserError(f"verl does not take the configuration: {' '.join(str(error).split())}.") from error
+
+
+def no_value(error: OmegaConfBaseException) -> str:
+    """What to say of a setting that was read and has no value."""
+    return f"The setting {error.full_key!r} has no value; give it as {error.full_key}=VALUE."
 
 
 def _settings_of(kind: Callable[..., Settings], name: str, values: Any) -> Settings:

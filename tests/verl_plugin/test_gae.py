@@ -77,7 +77,7 @@ def test_a_later_attempts_reward_reaches_the_earlier_one() -> None:
 @pytest.mark.parametrize("platform", ["cpu", "cuda"])
 def test_one_setting_switches_the_critic(platform: str) -> None:
     def composed(*overrides: str) -> object:
-        settings = [f"platform={platform}", "mrsearch.run=/tmp/run", "mrsearch.train_questions=questions.jsonl"]
+        settings = [f"platform={platform}", "mrsearch.run=run", "mrsearch.train_questions=questions.jsonl"]
         config = compose_recipe("quickstart", [*settings, *overrides])
         check(config)
         return config

@@ -36,7 +36,7 @@ def test_without_shaping_the_rewards_are_trained_on() -> None:
 
 
 def test_a_weight_that_cannot_be_is_refused_before_anything_starts() -> None:
-    config = compose_recipe("quickstart", ["mrsearch.run=/tmp/run", "mrsearch.shaping.repetition=-1"])
+    config = compose_recipe("quickstart", ["mrsearch.run=run", "mrsearch.shaping.repetition=-1"])
     config.mrsearch.train_questions = "questions.jsonl"
     with pytest.raises(UserError, match=r"^shaping.repetition is -1; it must be a finite number of at least 0\.$"):
         check(config)

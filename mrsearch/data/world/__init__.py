@@ -8,10 +8,9 @@ person points inside the person's own set: no person of a test question occurs i
 from mrsearch.data.world.facts import Fact, Person, full_query, parse_fact, parse_person
 from mrsearch.data.world.files import write_world
 from mrsearch.data.world.making import World, make_world
-from mrsearch.data.world.parameters import HOPS, SPLITS, WorldParameters
+from mrsearch.data.world.parameters import SPLITS, WorldParameters
 
 __all__ = [
-    "HOPS",
     "SPLITS",
     "Fact",
     "Person",

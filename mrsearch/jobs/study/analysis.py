@@ -104,13 +104,14 @@ def arms_of(plan: Plan, name: str, results: Sequence[Result]) -> list[ArmResults
     return [ArmResults(arm, plan.arms[arm].shape, parts) for arm, parts in by_seed.items() if parts]
 
 
-def questions_by_hops(arms: Sequence[ArmResults]) -> Mapping[int, npt.NDArray[np.intp]]:
-    """Which questions of an experiment have how many gold passages; nothing where no result tells."""
+def questions_by_hops(arms: Sequence[ArmResults]) -> Mapping[str, npt.NDArray[np.intp]]:
+    """Which questions have "1 hop", which "2 hops"; nothing where all have as many, or no result tells."""
     detailed = next((part for arm in arms for part in arm.detailed.results), None)
     if detailed is None:
         return {}
     hops_Q = counts([detailed.tests["greedy"]["gold"]])[0]
-    return {int(hops): np.flatnonzero(hops_Q == hops) for hops in np.unique(hops_Q)}
+    kinds = np.unique(hops_Q) if len(np.unique(hops_Q)) > 1 else ()
+    return {f"{hops:.0f} hop{'s' if hops > 1 else ''}": np.flatnonzero(hops_Q == hops) for hops in kinds}
 
 
 def final(arm: ArmResults, experiment: Experiment, test: str) -> Floats:

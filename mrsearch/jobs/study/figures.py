@@ -48,7 +48,8 @@ def plot_differences(plan: Plan, compared: Mapping[str, Sequence[ArmResults]], o
     figure, axes = _figure(height=1.4 + 0.8 * len(pairs))
     for place, (name, pair) in enumerate(pairs.items()):
         a_SQ, b_SQ = (final(arm, plan.experiments[name], "greedy") for arm in pair)
-        for step, (label, questions) in enumerate(_parts(pair).items()):
+        parts: dict[str, Any] = {"all questions": slice(None), **questions_by_hops(pair)}
+        for step, (label, questions) in enumerate(parts.items()):
             e = difference(a_SQ[:, questions], b_SQ[:, questions])
             errors = [[e.value - e.low], [e.high - e.value]]
             y, color = place + 0.18 * step, f"C{step}"
@@ -65,12 +66,6 @@ def _ours_and_long(arms: Sequence[ArmResults], ours: str) -> tuple[ArmResults, A
         return None
     pair = matched(by_name[ours], by_name["long"])
     return pair if all(arm.results for arm in pair) else None
-
-
-def _parts(arms: Sequence[ArmResults]) -> Mapping[str, Any]:
-    """All questions, and those of each number of hops."""
-    by_hops = {f"{hops} hop{'s' * (hops > 1)}": questions for hops, questions in questions_by_hops(arms).items()}
-    return {"all questions": slice(None), **(by_hops if len(by_hops) > 1 else {})}
 
 
 def _figure(height: float = 4.2) -> tuple[Any, Any]:

@@ -54,7 +54,7 @@ def _experiment(name: str, experiment: Experiment, arms: Sequence[ArmResults]) -
         yield f"{experiment.attempts} independent attempts, temperature 1:\n\n" + _independent(experiment, arms)
     yield "By attempts at test time, greedy:\n\n" + _scaling(arms)
     yield "What attempts cost and find, greedy, by attempt:\n\n" + _behaviour(experiment, arms)
-    by_hops = len(questions_by_hops(arms)) > 1
+    by_hops = questions_by_hops(arms)
     if by_hops:
         yield "Last attempt by hops:\n\n" + _by_hops(experiment, arms)
     if any(arm.name == OURS for arm in arms):
@@ -150,11 +150,8 @@ def _differences_by_hops(experiment: Experiment, arms: Sequence[ArmResults]) -> 
     return _table(_hops_head(parts), rows)
 
 
-def _hops_head(parts: Iterable[int]) -> list[str]:
-    return [
-        "arm",
-        *(f"{words}, {hops} {'hop' if hops == 1 else 'hops'}" for words in _TESTS.values() for hops in parts),
-    ]
+def _hops_head(parts: Iterable[str]) -> list[str]:
+    return ["arm", *(f"{words}, {hops}" for words in _TESTS.values() for hops in parts)]
 
 
 def _exploration(arms: Sequence[ArmResults]) -> str:
